@@ -1,0 +1,246 @@
+//! The command line: what is asked for, and by which exit code it is answered. Does none of it.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, error::ErrorKind};
+
+use crate::{
+    config::{self, Config, Provenance, Report, Sources},
+    ctl,
+    linux::{manager, setup},
+};
+
+/// Misuse, or a configuration with errors; also what clap exits with.
+const MISUSE: u8 = 2;
+
+const USAGE: &str = "musterd [OPTIONS] [COMMAND]...\n       musterd check [OPTIONS] [COMMAND]...\n       \
+                     musterd ctl VERB ...";
+
+const HELP: &str = "\
+Subcommands (as the first word; `musterd -- check` runs a program named check):
+  check  Validate; print the merged configuration, with where each value is from
+  ctl    Talk to a running manager; see musterd ctl --help
+
+Environment:
+  MUSTERD_CONFIG  Configuration files, separated by `:`, where --config is not given
+  MUSTERD_SET     Lines of KEY=VALUE, as of --set
+  MUSTERD_SOCKET  The control socket, where --socket is not given
+
+Exit codes:
+  0  The shutdown that was asked for is done; for check, the configuration is valid
+  1  What check has to say could not be written
+  2  Misuse, a configuration with errors, nothing to manage, or musterd could not begin (another one
+     manages already); nothing was started
+
+Example:
+  musterd --set services.sshd.interval=5s \"/usr/sbin/sshd\" \"/etc/init.d/apache2 start\"";
+
+const CHECK_HELP: &str = "\
+Exit codes:
+  0  The configuration is valid
+  2  It is not, and every error was told
+
+Example:
+  musterd check --config web.toml --set services.web.interval=5s";
+
+const ABOUT: &str = "\
+Calls the roll of a container's processes and starts whoever is missing
+
+Each COMMAND is one service: the command and its arguments as one argument. Services come from the
+configuration files too; a COMMAND named as one of those replaces its start.";
+
+/// `musterd …`
+#[derive(Debug, Parser)]
+#[command(name = "musterd", version, about = ABOUT, override_usage = USAGE, after_help = HELP)]
+struct Manage {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Validate; print the merged configuration, with where each value is from
+#[derive(Debug, Parser)]
+#[command(name = "musterd", bin_name = "musterd check", no_binary_name = true, version, after_help = CHECK_HELP)]
+struct Check {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Talk to a running manager
+#[derive(Debug, Parser)]
+#[command(name = "musterd", bin_name = "musterd ctl", no_binary_name = true, version)]
+struct Ctl {
+    #[command(flatten)]
+    arguments: ctl::Arguments,
+}
+
+/// What a configuration is made of.
+#[derive(Debug, Args)]
+struct Options {
+    /// Read this file; repeatable, later files win [default: /etc/musterd.toml]
+    #[arg(short, long, value_name = "PATH")]
+    config: Vec<PathBuf>,
+    /// Manage these of the configured services only
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Manage the configured services without these
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    without: Vec<String>,
+    /// Override one value, as services.web.interval=5s; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The control socket [default: musterd.sock in /run, $XDG_RUNTIME_DIR or /tmp]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<String>,
+    /// The least important message told: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// A service: the command and its arguments as one argument
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    commands: Vec<String>,
+}
+
+/// Does what the arguments (the first is the program's name) ask for; returns the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    match parse(arguments.into_iter().collect()) {
+        Ok(Asked::Manage(options)) => {
+            setup::keep_signals();
+            match load(options) {
+                Ok((config, _)) => manager::run(config),
+                Err(report) => refuse(&report, "; nothing was started"),
+            }
+        }
+        Ok(Asked::Check(options)) => match load(options) {
+            Ok((_, provenance)) => print(&provenance.to_string()),
+            Err(report) => refuse(&report, ""),
+        },
+        Ok(Asked::Ctl(arguments)) => ctl::run(&arguments),
+        Err(error) => {
+            // Where the message cannot be written, the exit code still tells.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(MISUSE)
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Asked {
+    Manage(Options),
+    Check(Options),
+    Ctl(ctl::Arguments),
+}
+
+/// The first word that is no option says what is asked for. clap's own subcommands would also be found
+/// behind a COMMAND, and would not take the options before them.
+fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
+    let subcommand = |at: usize, name: &str| arguments.get(at).is_some_and(|word| word == name);
+    if subcommand(1, "ctl") {
+        return Ctl::try_parse_from(&arguments[2..]).map(|ctl| Asked::Ctl(ctl.arguments));
+    }
+    if subcommand(1, "check") {
+        return parse_check(arguments, 1);
+    }
+    let options = Manage::try_parse_from(&arguments)?.options;
+    let first = arguments.len() - options.commands.len();
+    let escaped = arguments.get(first.saturating_sub(1)).is_some_and(|word| word == "--");
+    match options.commands.first().map(String::as_str) {
+        Some("check") if !escaped => parse_check(arguments, first),
+        Some("ctl") if !escaped => {
+            let message = "options of `ctl` come after it: musterd ctl --socket PATH status\n";
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+        }
+        Some(_) | None => Ok(Asked::Manage(options)),
+    }
+}
+
+/// Options before and behind the word `check` are its own.
+fn parse_check(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::Error> {
+    arguments.remove(at);
+    Check::try_parse_from(&arguments[1..]).map(|check| Asked::Check(check.options))
+}
+
+fn load(options: Options) -> Result<(Config, Provenance), Report> {
+    config::load(&Sources {
+        files: options.config,
+        set: options.set,
+        only: options.only,
+        without: options.without,
+        socket: options.socket,
+        log_level: options.log_level,
+        commands: options.commands,
+        ..Sources::of_this_process()
+    })
+}
+
+/// Tells all that is wrong.
+fn refuse(report: &Report, consequence: &str) -> u8 {
+    let text = format!("{report}musterd: {}{consequence}\n", report.count());
+    // Where the report cannot be written, the exit code still tells.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+    MISUSE
+}
+
+/// Prints to stdout; a reader that has enough (`musterd check | head`) is no error.
+fn print(text: &str) -> u8 {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            // Where nothing can be written at all, the exit code still tells.
+            let _ = writeln!(io::stderr(), "musterd: cannot write the configuration: {error}");
+            1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &[&str]) -> Result<Asked, clap::Error> {
+        parse(std::iter::once("musterd").chain(words.iter().copied()).map(OsString::from).collect())
+    }
+
+    fn managed(words: &[&str]) -> Options {
+        match asked(words) {
+            Ok(Asked::Manage(options)) => options,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_come_before_commands() {
+        let options = managed(&["--set", "a=b", "-c", "x", "/usr/sbin/sshd", "--only", "web"]);
+        assert_eq!(options.set, ["a=b"]);
+        assert_eq!(options.commands, ["/usr/sbin/sshd", "--only", "web"]);
+        assert_eq!(managed(&["nginx", "-g", "daemon off;"]).commands, ["nginx", "-g", "daemon off;"]);
+        assert_eq!(managed(&["--", "check"]).commands, ["check"]);
+        assert_eq!(managed(&["sshd", "check"]).commands, ["sshd", "check"]);
+        assert_eq!(managed(&["check this"]).commands, ["check this"]);
+        assert_eq!(managed(&["--only", "a,b", "--only", "c"]).only, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn check_is_the_first_word_only() {
+        for words in [&["check", "-c", "x", "cmd"][..], &["-c", "x", "check", "cmd"]] {
+            match asked(words) {
+                Ok(Asked::Check(options)) => {
+                    assert_eq!(options.config, [PathBuf::from("x")]);
+                    assert_eq!(options.commands, ["cmd"]);
+                }
+                other => panic!("{words:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn misuse_exits_with_two() {
+        for words in [&["--intervall=5"][..], &["--set"], &["--socket", "x", "ctl"], &["check", "--nope"]] {
+            assert_eq!(asked(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+        assert_eq!(asked(&["--version"]).unwrap_err().exit_code(), 0);
+    }
+}

@@ -1,0 +1,84 @@
+//! The layer of COMMANDs: each replaces the `start` of the service that it names, or is a new service.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Sources,
+    build::View,
+    command::{Text, service_name},
+    origin::Origin,
+    report::Report,
+    schema,
+    tree::{Tree, Value},
+    unquoted,
+};
+use crate::text::printable;
+
+/// Lays the COMMANDs over the tree; returns the names of their services.
+pub(crate) fn apply(sources: &Sources, tree: &mut Tree, report: &mut Report) -> Vec<String> {
+    let configured: Vec<(String, Option<String>)> = tree
+        .fields(&["services"])
+        .into_iter()
+        .map(|name| (name.to_owned(), View::service(tree, name).match_name()))
+        .collect();
+    let known = |word: &str| {
+        let name = command_name(word).ok();
+        name.is_some()
+            && configured.iter().any(|(service, matched)| name.as_ref() == Some(service) || name == *matched)
+    };
+    let search = sources.variables.path.as_deref().unwrap_or("/usr/bin:/bin");
+    let program = |word: &str| unquoted::look_up(word, search, &sources.directory);
+    if let Some(message) = unquoted::find(&sources.commands, &known, &program) {
+        report.add(&Origin::Whole, message);
+        report.set_incomplete();
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    let mut numbers = BTreeMap::new();
+    for (index, text) in sources.commands.iter().enumerate() {
+        let origin = Origin::Command { number: index + 1, text: text.as_str().into() };
+        let command_name = match command_name(text) {
+            Ok(name) => name,
+            Err(reason) => {
+                report.add(&origin, format!("cannot use \"{}\": {reason}", printable(text)));
+                continue;
+            }
+        };
+        let free = |name: &String| !names.contains(name);
+        let by_name =
+            configured.iter().map(|(name, _)| name).find(|name| **name == command_name && free(name));
+        let by_match = || {
+            let mut matching =
+                configured.iter().filter(|(_, matched)| matched.as_ref() == Some(&command_name));
+            matching.find(|(name, _)| free(name)).map(|(name, _)| name)
+        };
+        let name =
+            by_name.or_else(by_match).cloned().unwrap_or_else(|| unused(tree, &command_name, &mut numbers));
+        let path = ["services".to_owned(), name.clone(), schema::START.name.to_owned()];
+        tree.insert(&path, Value::String(text.clone()), &origin, &origin);
+        names.push(name);
+    }
+    names
+}
+
+fn command_name(text: &str) -> Result<String, String> {
+    if text.starts_with('-') {
+        return Err(
+            "must name a program; options of musterd come before the commands and before `--`".to_owned()
+        );
+    }
+    let (_, name) = Text::Line(text.to_owned()).parse(None)?;
+    Ok(service_name(&name))
+}
+
+/// The name, or the first of `x-2`, `x-3`, … that no service has. `numbers` remembers the last one tried, so
+/// that a thousand commands of one name are not looked at a thousand times each.
+fn unused(tree: &Tree, name: &str, numbers: &mut BTreeMap<String, usize>) -> String {
+    let number = numbers.entry(name.to_owned()).or_insert(1);
+    let mut free = if *number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+    while tree.get(&["services", &free]).is_some() {
+        *number += 1;
+        free = format!("{name}-{number}");
+    }
+    free
+}

@@ -1,0 +1,177 @@
+//! The configuration: parsed once, into types that cannot be wrong. Starts nothing.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use nix::sys::signal::Signal;
+
+mod after;
+mod build;
+mod check;
+mod command;
+mod commands;
+mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
+mod load;
+mod matching;
+mod origin;
+mod overrides;
+mod parse;
+#[cfg(test)]
+mod properties;
+mod report;
+mod schema;
+mod shell;
+mod tree;
+mod unquoted;
+mod validate;
+mod words;
+
+pub use check::Provenance;
+pub use load::{Sources, Variables, load, socket};
+pub use matching::{Match, Regex, User};
+pub use origin::{Origin, SourceFile};
+pub use report::{Problem, Report};
+pub use schema::markdown;
+
+/// Everything that musterd was told, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What concerns musterd itself.
+    pub manager: Manager,
+    /// The services that were chosen, in the order of the files, then of the commands.
+    pub services: Vec<Service>,
+}
+
+/// The `[manager]` table.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    /// How long all of the shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// The control socket; `None`: `musterd.sock` in the first writable of /run, $XDG_RUNTIME_DIR, /tmp.
+    pub socket: Option<PathBuf>,
+    /// The form of the output.
+    pub log_format: LogFormat,
+    /// Which of musterd's own messages are told.
+    pub log_level: LogLevel,
+}
+
+/// The form of musterd's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least important message that is still told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What went wrong and needs somebody.
+    Error,
+    /// What went wrong and was dealt with.
+    Warn,
+    /// Every decision.
+    #[default]
+    Info,
+    /// What led to the decisions.
+    Debug,
+    /// Every event.
+    Trace,
+}
+
+/// A service's name: not empty, printable, without blanks, `/`, `=`, `,`, `*` or a leading `-`, and not `all`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName(Arc<str>);
+
+impl ServiceName {
+    /// What stands for every service in the words of `ctl`.
+    pub const ALL: &str = "all";
+
+    /// The name, if services can have it.
+    ///
+    /// # Errors
+    ///
+    /// What a name must be.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        if name == Self::ALL {
+            return Err("must be another one: `ctl` takes it for every service".to_owned());
+        }
+        if !name.is_empty() && !name.starts_with('-') && name.chars().all(Self::allows) {
+            Ok(Self(name.into()))
+        } else {
+            Err("must be printable, without blanks, `/`, `=`, `,`, `*` or a leading `-`".to_owned())
+        }
+    }
+
+    /// Whether names can have this character.
+    pub(crate) fn allows(c: char) -> bool {
+        !c.is_control() && !c.is_whitespace() && !"/=,*".contains(c)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// What starts it.
+    pub start: Command,
+    /// What stops it; `None`: `stop_signal`.
+    pub stop: Option<Command>,
+    /// Which process it is.
+    pub matching: Match,
+    /// How long an absence that no event told of may last.
+    pub interval: Duration,
+    /// The services that must be ready before it is started and that are stopped after it.
+    pub after: Vec<ServiceName>,
+    /// Whether it is wanted from the beginning.
+    pub autostart: bool,
+    /// The pause before a restart.
+    pub backoff: Backoff,
+    /// After how long a run the back-off begins anew; zero: every restart is immediate.
+    pub stable_after: Duration,
+    /// How long a start command may work.
+    pub start_timeout: Duration,
+    /// The signal that asks it to stop.
+    pub stop_signal: Signal,
+    /// How long it has to stop before it is killed.
+    pub stop_timeout: Duration,
+    /// The directory that its commands run in; `None`: musterd's own.
+    pub directory: Option<PathBuf>,
+    /// Variables of its environment besides musterd's own.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A command: an argument vector, executed directly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The argument vector, never empty; a command that needs a shell has become `/bin/sh -c …`.
+    pub argv: Vec<String>,
+    /// Its leading `VAR=value` words.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The pause before a restart: none the first time, then `initial`, growing by `factor` up to `max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// The pause before the second restart in a row.
+    pub initial: Duration,
+    /// What each further pause is multiplied by; 1 at least.
+    pub factor: f64,
+    /// The longest pause (never more than the service's interval).
+    pub max: Duration,
+}

@@ -1,0 +1,258 @@
+//! The configuration as it was written: every key path with its value and where that is from. Layers
+//! are laid over each other here; what a key means is not known here (short forms are the schema's).
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::{Bound, Range},
+    sync::Arc,
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    origin::{Origin, SourceFile},
+    schema,
+};
+use crate::text::is_unseen;
+
+/// A value of TOML.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    String(String),
+    Integer(i128),
+    Float(f64),
+    Boolean(bool),
+    Datetime(String),
+    Array(Vec<Element>),
+    /// A table: its fields are entries of their own.
+    Table,
+}
+
+/// An element of an array.
+#[derive(Clone, Debug)]
+pub(crate) struct Element {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
+}
+
+/// What a key path holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) value: Value,
+    /// Where the value is from.
+    pub(crate) origin: Origin,
+    /// Where the key is written.
+    pub(crate) key: Origin,
+    /// When the path first appeared.
+    order: usize,
+}
+
+/// Key paths and what they hold. A later layer overrides key by key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tree {
+    entries: BTreeMap<Vec<String>, Entry>,
+}
+
+impl Tree {
+    /// Lays one value over what is there.
+    pub(crate) fn insert(&mut self, path: &[String], value: Value, origin: &Origin, key: &Origin) {
+        let path = &*schema::in_full(path, &value);
+        for length in 1..path.len() {
+            if !matches!(self.entries.get(&path[..length]), Some(Entry { value: Value::Table, .. })) {
+                self.put(&path[..length], Value::Table, origin, key);
+            }
+        }
+        let again = matches!(value, Value::Table)
+            && matches!(self.entries.get(path), Some(Entry { value: Value::Table, .. }));
+        if !again {
+            self.put(path, value, origin, key);
+        }
+    }
+
+    fn put(&mut self, path: &[String], value: Value, origin: &Origin, key: &Origin) {
+        let next = self.entries.len();
+        let order = self.entries.get(path).map_or(next, |entry| entry.order);
+        let entry = Entry { value, origin: origin.clone(), key: key.clone(), order };
+        self.entries.insert(path.to_vec(), entry);
+    }
+
+    /// Lays a parsed value (a table field by field) over what is there. `origin` maps bytes to a place.
+    pub(crate) fn insert_parsed(
+        &mut self,
+        path: &mut Vec<String>,
+        value: &DeValue<'_>,
+        at: (&Origin, &Origin),
+        origin: &dyn Fn(Range<usize>) -> Origin,
+    ) {
+        self.insert(path, convert(value, origin), at.0, at.1);
+        if let DeValue::Table(table) = value {
+            self.insert_table(path, table, origin);
+        }
+    }
+
+    /// Lays the fields of a parsed table over what is there, in the order in which they were written.
+    pub(crate) fn insert_table(
+        &mut self,
+        path: &mut Vec<String>,
+        table: &DeTable<'_>,
+        origin: &dyn Fn(Range<usize>) -> Origin,
+    ) {
+        let mut fields: Vec<_> = table.iter().collect();
+        fields.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in fields {
+            path.push(key.get_ref().to_string());
+            let key = origin(key.span());
+            let value_origin = if value.get_ref().is_table() { key.clone() } else { origin(value.span()) };
+            self.insert_parsed(path, value.get_ref(), (&value_origin, &key), origin);
+            path.pop();
+        }
+    }
+
+    /// Lays all of another layer over this one.
+    pub(crate) fn overlay(&mut self, layer: &Tree) {
+        let mut entries: Vec<_> = layer.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.order);
+        for (path, entry) in entries {
+            self.insert(path, entry.value.clone(), &entry.origin, &entry.key);
+        }
+    }
+
+    /// What the path holds.
+    pub(crate) fn get(&self, path: &[&str]) -> Option<&Entry> {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        self.entries.get(&path)
+    }
+
+    /// Removes the path.
+    pub(crate) fn remove(&mut self, path: &[&str]) -> Option<Entry> {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        self.entries.remove(&path)
+    }
+
+    /// All paths and what they hold, by path.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[String], &Entry)> {
+        self.entries.iter().map(|(path, entry)| (path.as_slice(), entry))
+    }
+
+    /// The names of the fields of a table, in the order in which they first appeared.
+    pub(crate) fn fields(&self, table: &[&str]) -> Vec<&str> {
+        let table: Vec<String> = table.iter().map(|&part| part.to_owned()).collect();
+        let mut fields: Vec<_> = self
+            .entries
+            .range::<[String], _>((Bound::Excluded(table.as_slice()), Bound::Unbounded))
+            .take_while(|(path, _)| path.starts_with(&table))
+            .filter(|(path, _)| path.len() == table.len() + 1)
+            .collect();
+        fields.sort_by_key(|(_, entry)| entry.order);
+        fields.into_iter().map(|(path, _)| path[table.len()].as_str()).collect()
+    }
+}
+
+/// The places in a file.
+pub(crate) fn places(file: &Arc<SourceFile>) -> impl Fn(Range<usize>) -> Origin + use<> {
+    let file = file.clone();
+    move |span| Origin::File { file: file.clone(), span }
+}
+
+/// The value; a table's fields are left to the caller.
+pub(crate) fn convert(value: &DeValue<'_>, origin: &dyn Fn(Range<usize>) -> Origin) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(integer) => i128::from_str_radix(integer.as_str(), integer.radix())
+            .map_or_else(|_| Value::Float(f64::INFINITY), Value::Integer),
+        DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Datetime(datetime) => Value::Datetime(datetime.to_string()),
+        DeValue::Array(elements) => Value::Array(
+            elements
+                .iter()
+                .map(|element| Element {
+                    value: convert(element.get_ref(), origin),
+                    origin: origin(element.span()),
+                })
+                .collect(),
+        ),
+        DeValue::Table(_) => Value::Table,
+    }
+}
+
+impl fmt::Display for Value {
+    /// As TOML.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::String(text) => f.write_str(&quote(text)),
+            Value::Integer(integer) => write!(f, "{integer}"),
+            Value::Float(float) => write!(f, "{float:?}"),
+            Value::Boolean(boolean) => write!(f, "{boolean}"),
+            Value::Datetime(text) => f.write_str(text),
+            Value::Array(elements) => {
+                let elements: Vec<_> = elements.iter().map(|element| element.value.to_string()).collect();
+                write!(f, "[{}]", elements.join(", "))
+            }
+            Value::Table => f.write_str("{ … }"),
+        }
+    }
+}
+
+/// The text as a basic string of TOML.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if is_unseen(c) => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// The text as a key of TOML: bare where that is possible.
+pub(crate) fn quote_key(text: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !text.is_empty() && text.chars().all(bare) { text.to_owned() } else { quote(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(text: &str) -> Tree {
+        let mut tree = Tree::default();
+        let document = DeTable::parse(text).unwrap();
+        tree.insert_table(&mut Vec::new(), document.get_ref(), &|_| Origin::Whole);
+        tree
+    }
+
+    #[test]
+    fn a_later_layer_overrides_field_by_field() {
+        let mut merged = tree("[services.web]\nstart = \"a\"\nbackoff = { initial = \"1s\", factor = 3 }");
+        merged.overlay(&tree("[services.web]\nbackoff.initial = \"2s\""));
+        let value = |path: &[&str]| merged.get(path).unwrap().value.to_string();
+        assert_eq!(value(&["services", "web", "start"]), "\"a\"");
+        assert_eq!(value(&["services", "web", "backoff", "initial"]), "\"2s\"");
+        assert_eq!(value(&["services", "web", "backoff", "factor"]), "3");
+    }
+
+    #[test]
+    fn fields_keep_the_order_of_their_first_appearance() {
+        let mut merged = tree("[services.web]\n[services.db]\n");
+        merged.overlay(&tree("[services.app]\n[services.db]\n"));
+        assert_eq!(merged.fields(&["services"]), ["web", "db", "app"]);
+    }
+
+    #[test]
+    fn values_print_as_toml_that_reads_back() {
+        for text in ["\"a\\\"b\\\\c\\n\\u0007é\"", "5", "2.5", "true", "[\"a\", [1]]", "1979-05-27"] {
+            let printed = tree(&format!("a = {text}")).get(&["a"]).unwrap().value.to_string();
+            let again = tree(&format!("a = {printed}")).get(&["a"]).unwrap().value.to_string();
+            assert_eq!(printed, again);
+        }
+        assert_eq!(quote_key("a.b"), "\"a.b\"");
+        assert_eq!(quote_key("a-b"), "a-b");
+    }
+}

@@ -1,0 +1,140 @@
+//! What a response means to the one who asked: text, errors, exit code. Prints nothing.
+
+use super::{
+    NO_ANSWER,
+    table::{self, Look},
+};
+use crate::{
+    protocol::{Request, Response, StateName, Status},
+    text::{nearest, printable},
+};
+
+/// The exit code where something that is wanted does not run.
+const NOT_AS_WANTED: u8 = 3;
+
+/// As many services are listed to somebody who named none of them: more are no help.
+const LISTED: usize = 10;
+
+/// How services are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    /// For people.
+    Table(Look),
+    /// For programs: one array, on one line.
+    Json,
+}
+
+/// What comes of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// For stdout.
+    pub(super) output: String,
+    /// Lines for stderr.
+    pub(super) errors: Vec<String>,
+    /// The exit code.
+    pub(super) code: u8,
+}
+
+/// Shows the response to the request.
+pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown {
+    match response {
+        Response::Services { services } => {
+            let errors = complaints(request, services);
+            let as_wanted = errors.is_empty() && wish(request, services);
+            Shown { output: text(services, form), errors, code: if as_wanted { 0 } else { NOT_AS_WANTED } }
+        }
+        Response::NoSuchService { names, known } => {
+            let errors = names.iter().map(|name| unknown(name, known)).collect();
+            Shown { output: String::new(), errors, code: NO_ANSWER }
+        }
+        Response::Refused { reason } => {
+            let error = format!("refused: {}", printable(reason));
+            Shown { output: String::new(), errors: vec![error], code: NO_ANSWER }
+        }
+    }
+}
+
+fn text(services: &[Status], form: Form) -> String {
+    match form {
+        Form::Table(look) => table::table(services, look),
+        // Cannot fail: a list of plain fields.
+        Form::Json => serde_json::to_string(services).unwrap_or_default() + "\n",
+    }
+}
+
+fn wish(request: &Request, services: &[Status]) -> bool {
+    match request {
+        Request::Status { .. } => services.iter().all(|service| !service.wanted || runs(service.state)),
+        Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. } => true,
+    }
+}
+
+/// What a command did not achieve.
+fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
+    let (done, what): (fn(StateName) -> bool, _) = match request {
+        Request::Status { .. } => return Vec::new(),
+        Request::Start { .. } | Request::Restart { .. } => (runs, "does not run"),
+        Request::Stop { .. } => (has_stopped, "has not stopped"),
+    };
+    let failed = services.iter().filter(|service| !done(service.state));
+    failed
+        .map(|service| {
+            format!("service \"{}\" {what}: {}", printable(&service.name), printable(&service.reason))
+        })
+        .collect()
+}
+
+fn runs(state: StateName) -> bool {
+    match state {
+        StateName::Running => true,
+        StateName::Stopped
+        | StateName::Waiting
+        | StateName::Starting
+        | StateName::Stopping
+        | StateName::Backoff => false,
+    }
+}
+
+fn has_stopped(state: StateName) -> bool {
+    match state {
+        StateName::Stopped => true,
+        StateName::Waiting
+        | StateName::Starting
+        | StateName::Running
+        | StateName::Stopping
+        | StateName::Backoff => false,
+    }
+}
+
+fn unknown(name: &str, known: &[String]) -> String {
+    let help = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean \"{}\"?", printable(near)),
+        None => {
+            let listed: Vec<String> = known.iter().take(LISTED).map(|name| printable(name)).collect();
+            let more = if known.len() > LISTED { ", …" } else { "" };
+            format!("there are {}{more}", listed.join(", "))
+        }
+    };
+    format!("cannot find a service \"{}\": {help}", printable(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(name: &str) -> String {
+        unknown(name, &["apache2", "sshd", "db"].map(str::to_owned))
+    }
+
+    #[test]
+    fn a_misspelt_name_has_the_nearest_one_beside_it() {
+        assert_eq!(hint("apach"), "cannot find a service \"apach\": did you mean \"apache2\"?");
+        assert_eq!(hint("ssdh"), "cannot find a service \"ssdh\": did you mean \"sshd\"?");
+        assert_eq!(hint("nginx"), "cannot find a service \"nginx\": there are apache2, sshd, db");
+        let many: Vec<String> = (0..12).map(|at| format!("service-{at}")).collect();
+        assert!(unknown("x\n", &many).ends_with(
+            "\"x\\n\": there are service-0, service-1, service-2, \
+            service-3, service-4, service-5, service-6, service-7, service-8, service-9, …"
+        ));
+    }
+}

@@ -1,0 +1,145 @@
+//! The client: asks a running manager and shows the answer. Knows no service but what it is told.
+
+use std::{
+    env,
+    io::{self, ErrorKind, IsTerminal, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::protocol::Request;
+
+mod answer;
+mod client;
+mod table;
+
+use answer::{Form, Shown};
+use table::Look;
+
+/// The exit code where no manager answers or no service has the name.
+const NO_ANSWER: u8 = 4;
+
+/// The exit code where the answer came and could not be written.
+const UNWRITTEN: u8 = 1;
+
+/// How long a manager may take to tell the state of its services, which it knows without waiting for anything.
+const STATUS_LIMIT: Duration = Duration::from_secs(10);
+
+const NOTES: &str = "\
+Exit status:
+  0  every service that is wanted runs (of those named); after `stop`: all have stopped
+  1  the answer could not be written
+  2  misuse
+  3  a service that is wanted does not run; after `stop`: one has not stopped
+  4  no manager answers, or no service has that name
+
+The manager's socket is the first of: --socket, MUSTERD_SOCKET, `manager.socket` as the manager reads it
+(MUSTERD_SET, then the files of MUSTERD_CONFIG or /etc/musterd.toml with their drop-ins); else the one of
+these that a manager listens on:
+/run/musterd.sock, $XDG_RUNTIME_DIR/musterd.sock, /tmp/musterd-UID/musterd.sock.";
+
+/// The arguments of `musterd ctl`.
+#[derive(Debug, clap::Args)]
+#[command(about = "Talk to a running manager", after_help = NOTES)]
+pub struct Arguments {
+    /// The manager's socket [env: MUSTERD_SOCKET]
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show the state of services, and why they are in it
+    #[command(after_help = NOTES)]
+    Status {
+        /// The services; without a name all
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Print an array of JSON objects
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start services, and wait until they run or cannot be started
+    #[command(after_help = NOTES)]
+    Start(Names),
+    /// Stop services and leave them so; wait until they have stopped
+    #[command(after_help = NOTES)]
+    Stop(Names),
+    /// Stop services and start them, and wait until they run or cannot be started
+    #[command(after_help = NOTES)]
+    Restart(Names),
+}
+
+#[derive(Debug, clap::Args)]
+struct Names {
+    /// The services; `all` for every one
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+}
+
+impl Verb {
+    fn request(&self) -> Request {
+        match self {
+            Verb::Status { names, json: _ } => Request::Status { names: names.clone() },
+            Verb::Start(Names { names }) => Request::Start { names: names.clone() },
+            Verb::Stop(Names { names }) => Request::Stop { names: names.clone() },
+            Verb::Restart(Names { names }) => Request::Restart { names: names.clone() },
+        }
+    }
+
+    /// How long the answer may take: starting and stopping take as long as the services do.
+    fn limit(&self) -> Option<Duration> {
+        match self {
+            Verb::Status { .. } => Some(STATUS_LIMIT),
+            Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
+        }
+    }
+
+    fn form(&self) -> Form {
+        match self {
+            Verb::Status { json: true, .. } => Form::Json,
+            Verb::Status { json: false, .. } | Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => {
+                Form::Table(look())
+            }
+        }
+    }
+}
+
+/// Runs one verb; returns the exit code.
+pub fn run(arguments: &Arguments) -> u8 {
+    // Not read by clap, whose usage lines would ask for `--socket` wherever the variable is set.
+    let variable = || env::var_os("MUSTERD_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let named = arguments.socket.clone().or_else(variable);
+    let request = arguments.verb.request();
+    let shown = match client::ask(&client::Where::find(named), &request, arguments.verb.limit()) {
+        Ok(response) => answer::show(&request, &response, arguments.verb.form()),
+        Err(failure) => Shown { output: String::new(), errors: vec![failure.to_string()], code: NO_ANSWER },
+    };
+    // A reader that has seen enough (`| head`) is no error; for what fails on stderr there is nobody to tell.
+    let mut stderr = io::stderr();
+    let mut code = shown.code;
+    if let Err(error) = io::stdout().write_all(shown.output.as_bytes())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(stderr, "musterd: cannot write the answer: {error}");
+        code = UNWRITTEN;
+    }
+    for error in shown.errors {
+        let _ = writeln!(stderr, "musterd: {error}");
+    }
+    code
+}
+
+fn look() -> Look {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return Look { width: None, colour: false };
+    }
+    let width = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    // https://no-color.org: any value but the empty one.
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    Look { width: width.filter(|&width| width > 0), colour: !plain }
+}

@@ -1,0 +1,156 @@
+//! One of musterd's two streams: its sink and the pipes that flow into it, held back while the sink is full.
+//! Reads no pipe and renders no line.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io,
+    os::fd::BorrowedFd,
+};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::{
+    log::Log,
+    sink::{Progress, Sink},
+};
+use crate::time::Time;
+
+/// How many pipes are served in one turn of the loop: with 64 KiB each, a turn stays within milliseconds.
+const SOURCES_A_TURN: usize = 32;
+
+/// A sink and its pipes.
+///
+/// The pipes are in an epoll of their own, which is in the outer one: to hold them all back is one system call, however
+/// many they are. While there is a backlog that the reader doesn't take, the sink is in the outer one too.
+pub(super) struct Channel {
+    sink: Sink,
+    sources: Epoll,
+    /// The pipes whose turn it is: all of them are served before the kernel is asked for others.
+    ready: VecDeque<usize>,
+    /// When partial lines are to be given out.
+    due: BTreeSet<(Time, usize)>,
+    held: bool,
+    watched: bool,
+}
+
+impl Channel {
+    /// A channel to what `fd` leads to, within the epoll `outer`.
+    pub(super) fn new(outer: &Epoll, name: &'static str, fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let sources = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        outer.add(&sources.0, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        Ok(Self {
+            sink: Sink::new(name, fd)?,
+            sources,
+            ready: VecDeque::new(),
+            due: BTreeSet::new(),
+            held: false,
+            watched: false,
+        })
+    }
+
+    /// Adds a pipe; `index` is what [`Channel::next_source`] calls it.
+    pub(super) fn add_source(&self, fd: BorrowedFd<'_>, index: usize) -> io::Result<()> {
+        Ok(self.sources.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?)
+    }
+
+    /// Asks which pipes have something, unless some are still to be served.
+    pub(super) fn look(&mut self) {
+        if self.held || !self.ready.is_empty() {
+            return;
+        }
+        let mut events = [EpollEvent::empty(); SOURCES_A_TURN];
+        // Interrupted: the outer epoll tells again.
+        let count = self.sources.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        self.ready.extend(events[..count].iter().map(|event| event.data() as usize));
+    }
+
+    /// The next pipe to read from; `None` when the turn is over or the sink is full.
+    pub(super) fn next_source(&mut self, outer: &Epoll) -> Option<usize> {
+        if self.sink.has_batch() {
+            self.sink.write();
+        }
+        if self.sink.is_full() {
+            self.hold(outer, true);
+        }
+        if self.held { None } else { self.ready.pop_front() }
+    }
+
+    /// The end of the sink's queue, to append whole lines to.
+    pub(super) fn queue(&mut self) -> &mut Vec<u8> {
+        self.sink.queue()
+    }
+
+    /// Takes over musterd's own messages; those that find no room wait in the log, which is bounded itself.
+    pub(super) fn take_messages(&mut self, log: &Log) {
+        if !self.sink.is_full() {
+            log.take(self.sink.queue());
+        }
+    }
+
+    /// Writes what goes without waiting, and watches the sink while more is left. True if its pipes, which were held
+    /// back, are free again.
+    pub(super) fn write(&mut self, outer: &Epoll) -> bool {
+        let blocked = self.sink.write() == Progress::Blocked;
+        if blocked != self.watched {
+            let changed = if blocked {
+                outer.add(&self.sink, EpollEvent::new(EpollFlags::EPOLLOUT, 0))
+            } else {
+                outer.delete(&self.sink)
+            };
+            match changed {
+                Ok(()) => self.watched = blocked,
+                // What cannot be watched cannot be waited for.
+                Err(errno) => self.sink.lose(errno),
+            }
+        }
+        if self.sink.is_full() {
+            self.hold(outer, true);
+        }
+        let free = self.held && self.sink.has_room();
+        if free {
+            self.hold(outer, false);
+        }
+        free
+    }
+
+    /// Whether its pipes are held back.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Whether nothing waits in it.
+    pub(super) fn is_done(&self) -> bool {
+        !self.held && self.sink.backlog() == 0
+    }
+
+    /// Changes when a pipe's partial line is to be given out.
+    pub(super) fn set_due(&mut self, index: usize, old: Option<Time>, new: Option<Time>) {
+        if let Some(old) = old {
+            self.due.remove(&(old, index));
+        }
+        self.due.extend(new.map(|new| (new, index)));
+    }
+
+    /// When the next partial line is to be given out: not while there is no room for it.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        if self.held { None } else { self.due.first().map(|&(time, _)| time) }
+    }
+
+    /// A pipe whose partial line is to be given out now.
+    pub(super) fn next_partial(&self, now: Time) -> Option<usize> {
+        let &(time, index) = self.due.first()?;
+        (time <= now && !self.held && !self.sink.is_full()).then_some(index)
+    }
+
+    /// The pipes with a partial line.
+    pub(super) fn partials(&self) -> Vec<usize> {
+        self.due.iter().map(|&(_, index)| index).collect()
+    }
+
+    fn hold(&mut self, outer: &Epoll, held: bool) {
+        let interest = if held { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        // Fails only for descriptors that aren't open epolls, which these are (epoll_ctl(2)).
+        let _ = outer.modify(&self.sources.0, &mut EpollEvent::new(interest, 0));
+        self.held = held;
+    }
+}

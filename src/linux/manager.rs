@@ -1,0 +1,492 @@
+//! The loop: waits for the kernel, tells the decider what happened, does what it says. Decides nothing.
+//!
+//! One turn: wait until the next deadline; read the clock once; take in signals, ends of processes and
+//! requests; step each, doing at once what comes out; look at the processes if the decider needs it.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use nix::{
+    libc,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        resource::{Resource, getrlimit},
+    },
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    time::Timespec,
+};
+
+use super::{
+    control::Control,
+    endpoint::Endpoint,
+    log::{Log, wall_clock},
+    named,
+    output::{Outlet, Output},
+    record::{Entry, Record, Store},
+    setup::Setup,
+    spawn::{Spawner, Surroundings},
+    table::{self, Scanner},
+    watch::{self, Ended, SignalError, WatchResult, Watcher},
+};
+use crate::{
+    config::{Config, LogFormat, LogLevel, ServiceName},
+    process::{Exit, Pid, ProcessId, Table},
+    supervisor::{Action, Event, Look, Notice, Place, Purpose, Recorded, ServiceId, Supervisor},
+    text::{cannot, printable},
+    time::Time,
+};
+
+/// The exit code where musterd cannot begin: as for a wrong configuration, nothing was started.
+const CANNOT_BEGIN: u8 = 2;
+
+/// How long the last lines have to be read: `docker stop` gives ten seconds for everything.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How often the processes are looked at before it is the kernel's turn again: whatever goes wrong with a service,
+/// signals are heard.
+const LOOKS: usize = 4;
+
+/// How long the loop waits after a panic, which may come again at once.
+const AFTER_PANIC: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// How many events of the kernel are taken in one turn; what is more stays for the next one.
+const BATCH: usize = 256;
+
+// What epoll returns: the highest byte tells whose the event is, the rest which one it is.
+const TAG_SHIFT: u32 = 56;
+const SIGNALS: u8 = 0;
+const OUTPUT: u8 = 1;
+const PROCESS: u8 = 2;
+const CONTROL: u8 = 3;
+
+/// Manages the services until the shutdown is done; returns the exit code.
+pub fn run(config: Config) -> u8 {
+    let log = Log::new(config.manager.log_format, config.manager.log_level);
+    // Where somebody else listens already, the messages reach him.
+    let _ = log.install();
+    // The usual hook writes to stderr and would wait for a reader that does not read.
+    panic::set_hook(Box::new(|panic| tracing::error!(cause = %panic, "bug in musterd")));
+    match Manager::new(&config, &log) {
+        Ok(mut manager) => manager.run(),
+        Err(error) => {
+            tracing::error!(cause = %error, "cannot begin");
+            CANNOT_BEGIN
+        }
+    }
+}
+
+struct Manager {
+    setup: Setup,
+    epoll: Epoll,
+    spawner: Spawner,
+    watcher: Watcher,
+    scanner: Scanner,
+    output: Output,
+    outlets: Vec<Outlet>,
+    /// Whether lines of services carry the PID of its main process.
+    tells_pids: bool,
+    /// Whether something was done since the output heard of the main processes.
+    has_acted: bool,
+    endpoint: Endpoint,
+    store: Option<Store>,
+    /// What the record was when it was last written.
+    recorded: BTreeMap<String, Entry>,
+    supervisor: Supervisor,
+    /// Its next deadline as it was when last asked for.
+    deadline: Option<Time>,
+    /// Whether it was stepped since then, and since the record was last compared.
+    is_deadline_old: bool,
+    is_record_old: bool,
+    now: Time,
+    exit: Option<u8>,
+}
+
+impl Manager {
+    fn new(config: &Config, log: &Log) -> io::Result<Self> {
+        let setup = Setup::new()?;
+        // Before the pipes: its descriptors must have low numbers, as a new process closes all above them.
+        let spawner = Spawner::new(&setup)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot("make an epoll"))?;
+        epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
+        let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
+        epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
+        let outlets = config
+            .services
+            .iter()
+            .map(|service| {
+                let added = output.add_service(service.name.as_str());
+                added.map_err(|error| pipes_missing(&service.name, config.services.len(), error))
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let now = clock();
+        let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
+        // PID 1 takes all its services with it: there is nothing to be found again.
+        let store = folder.filter(|_| !setup.is_init).map(|folder| Store::new(&folder));
+        let record = store.as_ref().map(Store::load).unwrap_or_default();
+        let record: HashMap<String, Recorded> = record
+            .services
+            .into_iter()
+            .map(|(name, entry)| (name, Recorded { main: entry.main, restarts: entry.restarts }))
+            .collect();
+        let boot = wall_clock().checked_sub(now.since_boot()).unwrap_or(std::time::UNIX_EPOCH);
+        let place = Place { pid: own_pid(), is_init: setup.is_init };
+        Ok(Manager {
+            supervisor: Supervisor::new(config, place, &record, now, boot),
+            spawner,
+            watcher: Watcher::new(|pid| token(PROCESS, u64::from(pid.unsigned_abs()))),
+            scanner: Scanner::new()
+                .map_err(cannot("look at the processes"))?
+                .with_users(config.services.iter().any(|service| service.matching.needs_users())),
+            recorded: BTreeMap::new(),
+            exit: None,
+            deadline: None,
+            is_deadline_old: true,
+            is_record_old: true,
+            setup,
+            epoll,
+            output,
+            outlets,
+            tells_pids: config.manager.log_format == LogFormat::Json,
+            has_acted: false,
+            endpoint,
+            store,
+            now,
+        })
+    }
+
+    /// Turns until the decider says that musterd ends.
+    fn run(&mut self) -> u8 {
+        self.survive(|manager| {
+            manager.feed(Event::Tick);
+            manager.look_around();
+        });
+        loop {
+            self.survive(Self::turn);
+            if let Some(code) = self.exit {
+                self.output.finish(clock() + LAST_WORDS, clock);
+                return code;
+            }
+        }
+    }
+
+    /// A panic in one turn is told, and the next turn is made: PID 1 does not die of it.
+    fn survive(&mut self, turn: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| turn(self))).is_err() {
+            tracing::error!(consequence = "going on", "one turn of the loop was cut short");
+            let signals = PollFd::new(&self.setup, PollFlags::IN);
+            // An interrupted wait is a shorter one.
+            let _ = poll(&mut [signals], Some(&AFTER_PANIC));
+        }
+    }
+
+    fn turn(&mut self) {
+        self.tell_mains();
+        self.output.flush(self.now);
+        let mut events = [EpollEvent::empty(); BATCH];
+        let timeout = self.timeout();
+        // An interrupted wait is one without events.
+        let came = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        self.now = clock();
+        self.take_in(&events[..came]);
+        self.look_around();
+        if self.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.sweep();
+            self.feed(Event::Tick);
+            self.look_around();
+        }
+        if self.watcher.pidfd_missing() {
+            let consequence = "ends of processes that musterd did not start are found by the scan";
+            tracing::warn!(consequence, "this kernel or its system call filter gives no pidfd");
+        }
+        if self.is_record_old {
+            self.save_record();
+            self.is_record_old = false;
+        }
+    }
+
+    /// When the decider is to be stepped. A turn that only carries lines doesn't ask it again: that goes through
+    /// all services.
+    fn next_deadline(&mut self) -> Option<Time> {
+        if self.is_deadline_old {
+            self.deadline = self.supervisor.next_deadline();
+            self.is_deadline_old = false;
+        }
+        self.deadline
+    }
+
+    fn timeout(&mut self) -> EpollTimeout {
+        if self.supervisor.look().is_some() {
+            return EpollTimeout::ZERO;
+        }
+        let deadline = [self.next_deadline(), self.output.next_deadline(), self.endpoint.next_deadline()];
+        match deadline.into_iter().flatten().min() {
+            None => EpollTimeout::NONE,
+            Some(deadline) => {
+                // Rounded up: a wait that ends before the deadline would only be followed by another.
+                let wait = deadline.since(clock()).as_nanos().div_ceil(1_000_000);
+                EpollTimeout::try_from(i32::try_from(wait).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::MAX)
+            }
+        }
+    }
+
+    /// What ended first, by the pidfds, then all that SIGCHLD may mean: lines and clients can wait until
+    /// what ended is started again.
+    fn take_in(&mut self, events: &[EpollEvent]) {
+        let tagged = |tag: u8| events.iter().map(EpollEvent::data).filter(move |&data| tag_of(data) == tag);
+        let pids = tagged(PROCESS).filter_map(|data| Pid::try_from(data & !(0xFF << TAG_SHIFT)).ok());
+        let ended = pids.filter_map(|pid| self.watcher.collect(pid)).collect();
+        self.tell_ended(ended);
+        self.look_around();
+        if tagged(SIGNALS).next().is_some() {
+            for signal in self.setup.signals() {
+                self.hear(signal);
+            }
+            self.reap();
+            self.look_around();
+        }
+        for data in tagged(CONTROL) {
+            self.serve(data);
+        }
+        if tagged(OUTPUT).next().is_some() {
+            self.tell_mains();
+            self.output.ready(self.now);
+        }
+        if let Some(folder) = self.endpoint.tick(&self.epoll, self.now)
+            && !self.setup.is_init
+        {
+            self.store = Some(Store::new(&folder));
+        }
+    }
+
+    fn hear(&mut self, signal: i32) {
+        let name = match signal {
+            libc::SIGTERM => "SIGTERM",
+            libc::SIGINT => "SIGINT",
+            libc::SIGQUIT => "SIGQUIT",
+            libc::SIGCHLD => return,
+            libc::SIGHUP => return tracing::warn!("SIGHUP means nothing to musterd"),
+            _ => return tracing::debug!(signal, "signal without a meaning here"),
+        };
+        self.feed(Event::Terminate { cause: name.to_owned() });
+    }
+
+    fn reap(&mut self) {
+        let mut ended = Vec::new();
+        self.watcher.reap(&mut ended);
+        self.tell_ended(ended);
+    }
+
+    fn sweep(&mut self) {
+        let mut ended = Vec::new();
+        self.watcher.sweep(&mut ended);
+        self.tell_ended(ended);
+    }
+
+    fn tell_ended(&mut self, ended: Vec<Ended>) {
+        for Ended { id, exit, watched } in ended {
+            tracing::debug!(pid = id.pid, watched, cause = %exit, "reaped");
+            self.feed(Event::Ended { process: id, exit });
+        }
+    }
+
+    fn serve(&mut self, data: u64) {
+        if let Some(control) = self.endpoint.control() {
+            control.ready(&self.epoll, data, self.now);
+        }
+        while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
+            self.feed(Event::Asked { client: asked.client, request: asked.request });
+            self.look_around();
+        }
+    }
+
+    /// Looks at the processes as long as the decider needs it. Nothing is reaped between the look and its
+    /// telling: the decider would take a child that it has just heard the end of for an orphan.
+    fn look_around(&mut self) {
+        for _ in 0..LOOKS {
+            let Some(look) = self.supervisor.look() else { return };
+            let seen = match look {
+                Look::Orphans => Event::Orphans(watch::orphans().ok()),
+                Look::Table => {
+                    // Before the table: a process that a pidfile names is in it then.
+                    let named = named::read(&self.supervisor.wanted(), clock);
+                    match table::scan(&self.scanner, |pid| !self.supervisor.knows(pid)) {
+                        Ok(table) => Event::Scanned(Table { named, ..table }),
+                        Err(error) => Event::ScanFailed { error: error.to_string() },
+                    }
+                }
+            };
+            // A large table takes seconds to be read, which what is started now has not been running for.
+            self.now = clock();
+            self.feed(seen);
+        }
+    }
+
+    /// Steps an event, and what its actions lead to, before anything else.
+    fn feed(&mut self, event: Event) {
+        (self.is_deadline_old, self.is_record_old) = (true, true);
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.supervisor.step(self.now, event) {
+                events.extend(self.act(action));
+            }
+        }
+    }
+
+    /// Does it; returns what comes of it, to be stepped after what waits already.
+    fn act(&mut self, action: Action) -> Vec<Event> {
+        self.has_acted = true;
+        match action {
+            Action::Spawn { service, purpose } => return vec![self.spawn(service, purpose)],
+            Action::Watch(process) => return self.watch(process),
+            Action::Signal { process, signal } => match self.watcher.signal(process, signal) {
+                Ok(()) | Err(SignalError::Gone) => {}
+                Err(error @ (SignalError::Forbidden | SignalError::Failed(_))) => {
+                    tracing::warn!(pid = process.pid, signal, cause = %error, "cannot signal");
+                }
+            },
+            Action::Reply { client, response } => {
+                if let Some(control) = self.endpoint.control() {
+                    control.reply(&self.epoll, client, &response, self.now);
+                }
+            }
+            Action::Tell(notice) => {
+                tell(&notice);
+                self.output.relieve(self.now);
+            }
+            Action::FlushOutput(service) => self.output.ended(self.outlet(service), self.now),
+            Action::Exit(code) => self.exit = Some(code),
+        }
+        Vec::new()
+    }
+
+    fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
+        let config = self.supervisor.config(service);
+        let command = match purpose {
+            Purpose::Start => Some(&config.start),
+            Purpose::Stop => config.stop.as_ref(),
+        };
+        let Some(command) = command else {
+            let error = "cannot stop by command: none is configured".to_owned();
+            return Event::SpawnFailed { service, purpose, error };
+        };
+        let outlet = self.outlet(service);
+        let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
+        match self.spawner.spawn(command, &Surroundings { service: config, stdout, stderr }) {
+            Ok(spawned) => {
+                let process = spawned.id;
+                self.watcher.add_child(&self.epoll, spawned);
+                Event::Spawned { service, purpose, process }
+            }
+            Err(error) => Event::SpawnFailed { service, purpose, error: error.to_string() },
+        }
+    }
+
+    fn watch(&mut self, process: ProcessId) -> Vec<Event> {
+        match self.watcher.watch(&self.epoll, process) {
+            WatchResult::Watched | WatchResult::Swept => Vec::new(),
+            WatchResult::Ended => {
+                // An orphan of ours tells how it ended, if it is reaped now.
+                let mut ended = Vec::new();
+                self.watcher.reap(&mut ended);
+                if !ended.iter().any(|ended| ended.id.pid == process.pid) {
+                    ended.push(Ended { id: process, exit: Exit::Unknown, watched: true });
+                }
+                ended.into_iter().map(|Ended { id, exit, .. }| Event::Ended { process: id, exit }).collect()
+            }
+        }
+    }
+
+    fn outlet(&self, service: ServiceId) -> Outlet {
+        self.outlets[service.0 as usize]
+    }
+
+    /// Tells the output each service's main process, where its lines carry it. None changes without an action, so that
+    /// a turn of output alone costs nothing.
+    fn tell_mains(&mut self) {
+        if !self.tells_pids || !std::mem::take(&mut self.has_acted) {
+            return;
+        }
+        let mut mains = self.supervisor.mains().peekable();
+        for (id, &outlet) in (0..).map(ServiceId).zip(&self.outlets) {
+            let name = self.supervisor.config(id).name.as_str();
+            let main = mains.next_if(|(of, _)| *of == name);
+            self.output.set_pid(outlet, main.map(|(_, known)| known.main.pid));
+        }
+    }
+
+    /// Writes the record if it has changed.
+    fn save_record(&mut self) {
+        let Some(store) = &self.store else { return };
+        let services: BTreeMap<String, Entry> = self
+            .supervisor
+            .mains()
+            .map(|(name, known)| (name.to_owned(), Entry { main: known.main, restarts: known.restarts }))
+            .collect();
+        if services != self.recorded {
+            self.recorded.clone_from(&services);
+            if let Err(error) = store.save(&Record { services }) {
+                tracing::warn!(cause = %error, "cannot keep the record");
+            }
+        }
+    }
+}
+
+fn tell(notice: &Notice) {
+    let Notice { level, service, pid, message, cause, consequence } = notice;
+    let service = service.as_ref().map(|name| name.as_str());
+    let (cause, consequence) = (cause.as_str(), consequence.as_deref());
+    match level {
+        LogLevel::Error => tracing::error!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Warn => tracing::warn!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Info => tracing::info!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Debug => tracing::debug!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Trace => tracing::trace!(service, pid, cause, consequence, "{message}"),
+    }
+}
+
+/// Why there are no pipes for a service; where descriptors are out, also how many it takes.
+fn pipes_missing(name: &ServiceName, services: usize, error: io::Error) -> io::Error {
+    /// Both ends of two pipes, and the main process.
+    const OF_A_SERVICE: usize = 5;
+    /// musterd's own without clients, and those of a start and of a look at the processes.
+    const OWN: usize = 20;
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft);
+    let error_code = error.raw_os_error();
+    let error = cannot(format_args!("make the pipes of service \"{}\"", printable(name.as_str())))(error);
+    match limit {
+        Ok(limit) if error_code == Some(libc::EMFILE) => io::Error::other(format!(
+            "{error}; {services} services need {} descriptors, the limit (RLIMIT_NOFILE) is {limit}",
+            OF_A_SERVICE * services + OWN
+        )),
+        Ok(_) | Err(_) => error,
+    }
+}
+
+/// The only clock that decisions depend on (clock_gettime(2), CLOCK_BOOTTIME).
+fn clock() -> Time {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // Neither is negative: the clock counts from the boot on.
+    Time::from_boot(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
+}
+
+fn own_pid() -> Pid {
+    rustix::process::getpid().as_raw_pid()
+}
+
+fn token(tag: u8, rest: u64) -> u64 {
+    u64::from(tag) << TAG_SHIFT | rest
+}
+
+fn tag_of(token: u64) -> u8 {
+    token.to_be_bytes()[0]
+}
+
+fn readable(tag: u8) -> EpollEvent {
+    EpollEvent::new(EpollFlags::EPOLLIN, token(tag, 0))
+}

@@ -1,0 +1,239 @@
+//! A bounded queue before musterd's stdout or stderr that is written without ever waiting. Knows nothing of services.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+use memchr::memchr_iter;
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl, open},
+    sys::{
+        socket::{MsgFlags, send},
+        stat::{Mode, SFlag, fstat, major, minor},
+    },
+    unistd::write,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tracing::warn;
+
+/// From here on services are held back: enough that a reader in a short pause stops nobody.
+const LIMIT: usize = 256 * 1024;
+
+/// What is written at once: a pipe's usual capacity (pipe(7)), so that a large queue never needs to be moved.
+const BATCH: usize = 64 * 1024;
+
+/// PIPE_BUF on Linux: what a pipe that poll(2) calls writable takes without waiting (pipe(7)).
+const ATOMIC: usize = 4096;
+
+/// How long one piece of a message may wait where nothing else can be held up by it: before the loop and after it.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// How to write without waiting and without O_NONBLOCK on a description that other processes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A file, which never makes anybody wait, or a non-blocking description of musterd's own.
+    Write,
+    /// A socket: non-blocking by call.
+    Send,
+    /// What cannot be opened again: as much as poll(2) promises. Another writer of the same pipe may break the promise.
+    Poll,
+}
+
+/// Whether all that was queued is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It was written, or dropped for an error.
+    Empty,
+    /// The reader is slow: once it reads, the descriptor becomes writable.
+    Blocked,
+}
+
+/// A place to write to, with its queue.
+pub(super) struct Sink {
+    name: &'static str,
+    fd: OwnedFd,
+    way: Way,
+    queue: Vec<u8>,
+    written: usize,
+    /// Whether the last byte that was written left a line open.
+    open: bool,
+    /// Whether the rest of that line was lost, so that a newline must come first.
+    torn: bool,
+    /// How many lines an error has cost; `None` while writing works.
+    lost: Option<usize>,
+}
+
+impl Sink {
+    /// A sink to what `fd` leads to; `name` is for messages.
+    pub(super) fn new(name: &'static str, fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let (fd, way) = private(fd)?;
+        Ok(Self { name, fd, way, queue: Vec::new(), written: 0, open: false, torn: false, lost: None })
+    }
+
+    /// The end of the queue, to append whole lines to.
+    pub(super) fn queue(&mut self) -> &mut Vec<u8> {
+        &mut self.queue
+    }
+
+    /// How many bytes wait.
+    pub(super) fn backlog(&self) -> usize {
+        self.queue.len() - self.written
+    }
+
+    /// Whether there is a batch that is worth a system call before the turn is over.
+    pub(super) fn has_batch(&self) -> bool {
+        self.backlog() >= BATCH
+    }
+
+    /// Whether services are to be held back.
+    pub(super) fn is_full(&self) -> bool {
+        self.backlog() >= LIMIT
+    }
+
+    /// Whether services that were held back may go on: later than they were stopped, so that it isn't done at every line.
+    pub(super) fn has_room(&self) -> bool {
+        self.backlog() < LIMIT / 2
+    }
+
+    /// Writes what goes without waiting. After an error the queue is dropped and counted, so that a full disk or a
+    /// reader that is gone costs one system call for what services write, and no turn of the loop of its own.
+    pub(super) fn write(&mut self) -> Progress {
+        if self.backlog() == 0 {
+            return Progress::Empty;
+        }
+        while self.backlog() > 0 {
+            let rest = &self.queue[self.written..];
+            let batch = if self.torn { b"\n" } else { &rest[..rest.len().min(BATCH)] };
+            match self.way.write(&self.fd, batch) {
+                Ok(0) => self.lose(Errno::EIO),
+                Ok(_) if self.torn => self.torn = false,
+                Ok(count) => {
+                    self.written += count;
+                    self.open = self.queue[self.written - 1] != b'\n';
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    self.compact();
+                    return Progress::Blocked;
+                }
+                Err(errno) => self.lose(errno),
+            }
+        }
+        if self.queue.is_empty() {
+            return Progress::Empty;
+        }
+        self.forget();
+        if let Some(lines) = self.lost.take() {
+            warn!(lost_lines = lines, "{} can be written again", self.name);
+        }
+        Progress::Empty
+    }
+
+    /// Drops the queue because its reader cannot be waited for, and counts it.
+    pub(super) fn lose(&mut self, errno: Errno) {
+        let lines = memchr_iter(b'\n', &self.queue[self.written..]).count();
+        self.forget();
+        self.torn = self.open;
+        match &mut self.lost {
+            Some(lost) => *lost += lines,
+            None => {
+                self.lost = Some(lines);
+                warn!(
+                    cause = errno.desc().to_lowercase(),
+                    consequence =
+                        "what services write there is lost and counted until it can be written again",
+                    "cannot write to {}",
+                    self.name
+                );
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.queue.clear();
+        self.written = 0;
+        if self.queue.capacity() > LIMIT {
+            self.queue = Vec::new();
+        }
+    }
+
+    fn compact(&mut self) {
+        if self.written > self.queue.len() / 2 {
+            self.queue.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
+
+impl AsFd for Sink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Way {
+    fn write(self, fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Way::Write => write(fd, bytes),
+            Way::Send => send(fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
+            Way::Poll => write_polled(fd.as_fd(), bytes, Timespec { tv_sec: 0, tv_nsec: 0 }),
+        }
+    }
+}
+
+/// Writes to a descriptor that musterd has no queue for; a reader that doesn't read loses the message, and holds
+/// nobody up for long.
+pub(super) fn write_briefly(fd: BorrowedFd<'_>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write_polled(fd, bytes, PATIENCE) {
+            Ok(0) => return,
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn write_polled(fd: BorrowedFd<'_>, bytes: &[u8], patience: Timespec) -> Result<usize, Errno> {
+    let ready = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&patience));
+    match ready.map_err(|errno| Errno::from_raw(errno.raw_os_error()))? {
+        0 => Err(Errno::EAGAIN),
+        _ => write(fd, &bytes[..bytes.len().min(ATOMIC)]),
+    }
+}
+
+/// A descriptor for the same thing that is never waited for. A pipe, a FIFO or a terminal is opened again, which gives
+/// a description of musterd's own (proc_pid_fd(5)): O_NONBLOCK on the shared one would reach every other process that
+/// has it.
+fn private(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Way)> {
+    let stat = fstat(fd)?;
+    let copy = fd.try_clone_to_owned()?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFREG || kind == SFlag::S_IFBLK {
+        return Ok((copy, Way::Write));
+    }
+    if kind == SFlag::S_IFSOCK {
+        return Ok((copy, Way::Send));
+    }
+    if kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == PTMX {
+        return Ok((copy, Way::Poll));
+    }
+    let append = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?) & OFlag::O_APPEND;
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | append;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(match open(path.as_str(), flags, Mode::empty()) {
+        Ok(own) => (own, Way::Write),
+        Err(_) => (copy, Way::Poll),
+    })
+}
+
+/// The device number of a pseudo-terminal's master (ptmx(4)): opened again, it would be another terminal.
+const PTMX: (u64, u64) = (5, 2);
+
+/// Whether two descriptors lead to the same file, pipe, socket or terminal.
+pub(super) fn is_same(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> io::Result<bool> {
+    let (a, b) = (fstat(a)?, fstat(b)?);
+    Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+}

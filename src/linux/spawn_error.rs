@@ -1,0 +1,248 @@
+//! Says why a process could not be started. Decides nothing about what happens then.
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    fs::File,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
+    path::{Path, PathBuf},
+};
+
+use nix::errno::Errno;
+
+/// A step of starting a process, in the order in which they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its arguments and environment were made ready.
+    Words,
+    /// It was searched in PATH.
+    Search,
+    /// Its descriptors were made ready.
+    Descriptors,
+    /// The process was made.
+    Fork,
+    /// It began a session of its own.
+    Session,
+    /// It got its standard input.
+    Stdin,
+    /// It got its standard output.
+    Stdout,
+    /// It got its standard error.
+    Stderr,
+    /// It got the limit of open files back that musterd was started with.
+    FilesLimit,
+    /// It entered its directory.
+    Directory,
+    /// It got the default dispositions and an empty mask.
+    Signals,
+    /// It executed the program.
+    Execute,
+}
+
+/// Why a process could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnError {
+    /// The step that failed.
+    pub stage: Stage,
+    /// Why it failed.
+    pub errno: Errno,
+    /// The program, as it was to be executed.
+    pub program: PathBuf,
+    /// The directory that it was to run in.
+    pub directory: Option<PathBuf>,
+    /// What the program itself asks for and is not there.
+    pub missing: Option<Missing>,
+}
+
+/// What a program needs in order to be executed (execve(2)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The interpreter of a script's `#!` line.
+    Interpreter(PathBuf),
+    /// The dynamic loader of an ELF file.
+    Loader(PathBuf),
+}
+
+impl fmt::Display for SpawnError {
+    /// As in `cannot execute /srv/web: permission denied`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = self.program.display();
+        let reason = self.errno.desc().to_lowercase();
+        match self.stage {
+            Stage::Words => write!(f, "cannot execute {program}: an argument or variable holds a NUL byte"),
+            Stage::Search if self.errno == Errno::ENOENT => {
+                write!(f, "cannot find {:?} in PATH", self.program)
+            }
+            Stage::Descriptors => write!(f, "cannot prepare the output of {program}: {reason}"),
+            Stage::Fork if self.errno == Errno::EAGAIN => {
+                f.write_str("cannot fork: the limit of processes is reached")
+            }
+            Stage::Fork => write!(f, "cannot fork: {reason}"),
+            Stage::Session => write!(f, "cannot begin a session for {program}: {reason}"),
+            Stage::Stdin => write!(f, "cannot set the standard input of {program}: {reason}"),
+            Stage::Stdout => write!(f, "cannot set the standard output of {program}: {reason}"),
+            Stage::Stderr => write!(f, "cannot set the standard error of {program}: {reason}"),
+            Stage::FilesLimit => write!(f, "cannot set the limit of open files of {program}: {reason}"),
+            Stage::Directory => {
+                write!(
+                    f,
+                    "cannot enter directory {:?}: {reason}",
+                    self.directory.as_deref().unwrap_or(Path::new(""))
+                )
+            }
+            Stage::Signals => write!(f, "cannot reset the signals of {program}: {reason}"),
+            Stage::Search | Stage::Execute => match &self.missing {
+                Some(Missing::Interpreter(path)) => {
+                    write!(f, "cannot execute {program}: the interpreter {path:?} of its #! line is missing")
+                }
+                Some(Missing::Loader(path)) => {
+                    write!(f, "cannot execute {program}: its loader {path:?} is missing")
+                }
+                None if self.errno == Errno::ENOEXEC => {
+                    write!(f, "cannot execute {program}: it is neither a program nor a script with a #! line")
+                }
+                None => write!(f, "cannot execute {program}: {reason}"),
+            },
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// What the program at `path` asks for, where that does not exist; `path` has its `..` and links as
+/// the new process would see them.
+pub(super) fn missing(path: &Path) -> Option<Missing> {
+    // A FIFO would block the opening for ever.
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    // BINPRM_BUF_SIZE of the kernel: so much of a #! line counts.
+    let mut head = [0; 256];
+    let file = File::open(path).ok()?;
+    let length = file.read_at(&mut head, 0).ok()?;
+    let head = &head[..length];
+    let wanted = match head.strip_prefix(b"#!") {
+        Some(line) => Missing::Interpreter(interpreter(line)?),
+        None => Missing::Loader(loader(&file, head)?),
+    };
+    let (Missing::Interpreter(needed) | Missing::Loader(needed)) = &wanted;
+    (!needed.exists()).then_some(wanted)
+}
+
+/// The first word after `#!`; a carriage return of a file from Windows belongs to it.
+fn interpreter(line: &[u8]) -> Option<PathBuf> {
+    let line = line.split(|&byte| byte == b'\n').next()?.trim_ascii_start();
+    let word = line.split(|&byte| matches!(byte, b' ' | b'\t')).next()?;
+    let word = if word.is_empty() { line } else { word };
+    Some(PathBuf::from(OsStr::from_bytes(word)))
+}
+
+/// The path in an ELF file's PT_INTERP segment (elf(5)).
+fn loader(file: &File, head: &[u8]) -> Option<PathBuf> {
+    const PT_INTERP: u64 = 3;
+    if !head.starts_with(b"\x7fELF") {
+        return None;
+    }
+    // Offsets of e_phoff, e_phentsize, e_phnum; in a segment those of p_offset, p_filesz; their size.
+    let (table, size, count, start, length, word) =
+        if *head.get(4)? == 2 { (32, 54, 56, 8, 32, 8) } else { (28, 42, 44, 4, 16, 4) };
+    let entry = number(head, size, 2)?;
+    for at in 0..number(head, count, 2)? {
+        let mut segment = [0; 64];
+        let read = file.read_at(&mut segment, number(head, table, word)?.checked_add(at * entry)?).ok()?;
+        let segment = &segment[..read];
+        if number(segment, 0, 4)? == PT_INTERP {
+            let mut path = vec![0; usize::try_from(number(segment, length, word)?.min(4096)).ok()?];
+            file.read_exact_at(&mut path, number(segment, start, word)?).ok()?;
+            return Some(PathBuf::from(OsStr::from_bytes(path.split(|&byte| byte == 0).next()?)));
+        }
+    }
+    None
+}
+
+/// The number of `size` bytes at `at`: little-endian, as every machine that musterd is built for is.
+fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
+    Some(bytes.get(at..at + size)?.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(stage: Stage, errno: Errno) -> SpawnError {
+        let directory = Some(PathBuf::from("/srv"));
+        SpawnError { stage, errno, program: PathBuf::from("/srv/web"), directory, missing: None }
+    }
+
+    #[test]
+    fn every_stage_has_its_sentence() {
+        let told: Vec<String> = [
+            error(Stage::Words, Errno::EINVAL),
+            SpawnError { program: PathBuf::from("web"), ..error(Stage::Search, Errno::ENOENT) },
+            error(Stage::Search, Errno::EACCES),
+            error(Stage::Descriptors, Errno::EMFILE),
+            error(Stage::Fork, Errno::EAGAIN),
+            error(Stage::Fork, Errno::ENOMEM),
+            error(Stage::Session, Errno::EPERM),
+            error(Stage::Stdin, Errno::EBADF),
+            error(Stage::Stdout, Errno::EBADF),
+            error(Stage::Stderr, Errno::EBADF),
+            error(Stage::FilesLimit, Errno::EPERM),
+            error(Stage::Directory, Errno::ENOENT),
+            error(Stage::Signals, Errno::EINVAL),
+            error(Stage::Execute, Errno::EACCES),
+            error(Stage::Execute, Errno::ENOEXEC),
+            SpawnError {
+                missing: Some(Missing::Interpreter(PathBuf::from("/bin/sh\r"))),
+                ..error(Stage::Execute, Errno::ENOENT)
+            },
+            SpawnError {
+                missing: Some(Missing::Loader(PathBuf::from("/lib/ld.so"))),
+                ..error(Stage::Execute, Errno::ENOENT)
+            },
+        ]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+        assert_eq!(
+            told,
+            [
+                "cannot execute /srv/web: an argument or variable holds a NUL byte",
+                "cannot find \"web\" in PATH",
+                "cannot execute /srv/web: permission denied",
+                "cannot prepare the output of /srv/web: too many open files",
+                "cannot fork: the limit of processes is reached",
+                "cannot fork: out of memory",
+                "cannot begin a session for /srv/web: operation not permitted",
+                "cannot set the standard input of /srv/web: bad file number",
+                "cannot set the standard output of /srv/web: bad file number",
+                "cannot set the standard error of /srv/web: bad file number",
+                "cannot set the limit of open files of /srv/web: operation not permitted",
+                "cannot enter directory \"/srv\": no such file or directory",
+                "cannot reset the signals of /srv/web: invalid argument",
+                "cannot execute /srv/web: permission denied",
+                "cannot execute /srv/web: it is neither a program nor a script with a #! line",
+                "cannot execute /srv/web: the interpreter \"/bin/sh\\r\" of its #! line is missing",
+                "cannot execute /srv/web: its loader \"/lib/ld.so\" is missing",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_word_is_the_interpreter() {
+        for (line, path) in [("/bin/sh -e\n", "/bin/sh"), (" /bin/sh\r\nx", "/bin/sh\r"), ("", "")] {
+            assert_eq!(interpreter(line.as_bytes()), Some(PathBuf::from(path)));
+        }
+    }
+
+    #[test]
+    fn a_dynamic_program_names_its_loader() {
+        let program = std::env::current_exe().unwrap();
+        let file = File::open(&program).unwrap();
+        let mut head = [0; 256];
+        file.read_exact_at(&mut head, 0).unwrap();
+        let loader = loader(&file, &head);
+        assert!(loader.is_none_or(|path| path.is_absolute() && path.exists()));
+        assert_eq!(missing(&program), None);
+    }
+}

@@ -1,0 +1,223 @@
+//! The words of the control socket: one JSON object a line, a request and then its response. Moves no bytes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest request, in bytes with its newline: room for the names of a thousand services, and little
+/// enough for each client to have one.
+pub const MAX_REQUEST: usize = 64 * 1024;
+
+/// As a name: every service.
+pub const ALL: &str = "all";
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// The state of the named services, of all without a name.
+    Status {
+        /// The services' names.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// The named services are wanted: answers when each runs or cannot be started.
+    Start {
+        /// The services' names.
+        names: Vec<String>,
+    },
+    /// The named services are not wanted: answers when each has stopped.
+    Stop {
+        /// The services' names.
+        names: Vec<String>,
+    },
+    /// Stops and starts the named services: answers when each runs or cannot be started.
+    Restart {
+        /// The services' names.
+        names: Vec<String>,
+    },
+}
+
+impl Request {
+    /// Reads one line; the error says what is wrong with it, for the one who sent it.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| format!("cannot understand the request: {error}"))
+    }
+
+    /// The request as a line of JSON.
+    pub fn to_line(&self) -> Vec<u8> {
+        to_line(self)
+    }
+
+    /// The names as they were given.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Request::Status { names }
+            | Request::Start { names }
+            | Request::Stop { names }
+            | Request::Restart { names } => names,
+        }
+    }
+
+    /// Which of the services in `known` are meant: their positions, each once, in ascending order.
+    ///
+    /// # Errors
+    /// The response for the one who asked: a name that no service has, or no name where one is needed.
+    pub fn choose(&self, known: &[&str]) -> Result<Vec<usize>, Response> {
+        let names = self.names();
+        let all = match self {
+            Request::Status { names } => names.is_empty(),
+            Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. } => false,
+        };
+        if names.is_empty() && !all {
+            return Err(Response::Refused { reason: "the request names no service".to_owned() });
+        }
+        let missing: Vec<String> =
+            names.iter().filter(|name| *name != ALL && !known.contains(&name.as_str())).cloned().collect();
+        if !missing.is_empty() {
+            let known = known.iter().map(|&name| name.to_owned()).collect();
+            return Err(Response::NoSuchService { names: missing, known });
+        }
+        let all = all || names.iter().any(|name| name == ALL);
+        Ok((0..known.len()).filter(|&at| all || names.iter().any(|name| name == known[at])).collect())
+    }
+}
+
+/// What the manager answers. A client ignores fields that it does not know, so that some can be added.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Response {
+    /// The services asked for, in the order of the configuration.
+    Services {
+        /// Their states.
+        services: Vec<Status>,
+    },
+    /// Names that no service has; nothing was done.
+    NoSuchService {
+        /// The names.
+        names: Vec<String>,
+        /// All the names there are, for a suggestion.
+        known: Vec<String>,
+    },
+    /// The request was not understood or cannot be served now.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Response {
+    /// The response as a line of JSON.
+    pub fn to_line(&self) -> Vec<u8> {
+        to_line(self)
+    }
+}
+
+/// A service's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateName {
+    /// Not wanted.
+    Stopped,
+    /// Wanted, waits for what it comes after.
+    Waiting,
+    /// Start command running, or not ready yet.
+    Starting,
+    /// Main process there, and ready.
+    Running,
+    /// Stop signal or stop command given, or what a crash left behind is being ended.
+    Stopping,
+    /// Missing; started again when the back-off is over.
+    Backoff,
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            StateName::Stopped => "stopped",
+            StateName::Waiting => "waiting",
+            StateName::Starting => "starting",
+            StateName::Running => "running",
+            StateName::Stopping => "stopping",
+            StateName::Backoff => "backoff",
+        })
+    }
+}
+
+/// What is known of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: StateName,
+    /// Whether it is wanted.
+    pub wanted: bool,
+    /// The main process' PID.
+    pub pid: Option<i32>,
+    /// How often it was started again without having been asked to.
+    pub restarts: u64,
+    /// Why it is in this state.
+    pub reason: String,
+    /// When it came into this state, RFC 3339 in UTC.
+    pub since: String,
+    /// Seconds in this state, by the monotonic clock.
+    pub seconds: f64,
+}
+
+fn to_line(words: &impl Serialize) -> Vec<u8> {
+    // Cannot fail: serde_json refuses only foreign `Serialize` code and map keys that are not text.
+    let mut line = serde_json::to_vec(words).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn words_survive_the_way_there_and_back() {
+        let request = Request::Restart { names: names(&["web", "db"]) };
+        assert_eq!(request.to_line(), b"{\"verb\":\"restart\",\"names\":[\"web\",\"db\"]}\n");
+        assert_eq!(Request::parse(&request.to_line()), Ok(request));
+        assert_eq!(Request::parse(br#"{"verb":"status"}"#), Ok(Request::Status { names: vec![] }));
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_named() {
+        for (line, told) in [
+            (&br#"{"verb":"stauts"}"#[..], "unknown variant `stauts`"),
+            (br#"{"verb":"stop","names":["a"],"force":true}"#, "unknown field `force`"),
+            (br#"{"verb":"stop"}"#, "missing field `names`"),
+            (br#"{"names":[]}"#, "missing field `verb`"),
+            (br#"{"verb":"stop","names":"a"}"#, "invalid type: string \"a\""),
+            (b"GET / HTTP/1.1", "expected value at line 1 column 1"),
+            (b"\xff\xfe", "cannot understand the request"),
+            (b"", "EOF while parsing"),
+        ] {
+            let error = Request::parse(line).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+        let deep = format!("{{\"names\":{}", "[".repeat(MAX_REQUEST));
+        assert!(Request::parse(deep.as_bytes()).unwrap_err().contains("recursion limit"));
+    }
+
+    #[test]
+    fn names_are_chosen_in_the_order_of_the_configuration() {
+        let known = ["db", "web", "mail"];
+        let stop = |given: &[&str]| Request::Stop { names: names(given) }.choose(&known);
+        assert_eq!(stop(&["web", "db", "web"]), Ok(vec![0, 1]));
+        assert_eq!(stop(&["all"]), Ok(vec![0, 1, 2]));
+        assert_eq!(Request::Status { names: vec![] }.choose(&known), Ok(vec![0, 1, 2]));
+        assert_eq!(
+            stop(&["all", "wbe"]),
+            Err(Response::NoSuchService { names: names(&["wbe"]), known: names(&known) })
+        );
+        assert_eq!(stop(&[]), Err(Response::Refused { reason: "the request names no service".to_owned() }));
+    }
+}

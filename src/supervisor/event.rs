@@ -1,0 +1,137 @@
+//! What the decider hears and what it asks for. Data only.
+
+use crate::{
+    config::{LogLevel, ServiceName},
+    process::{Exit, Pid, ProcessId, Table},
+    protocol::{Request, Response},
+};
+
+/// A service, as the decider and the shell name it to each other: its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// A client of the control socket; never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// What a command is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The service's `start`.
+    Start,
+    /// The service's `stop`.
+    Stop,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A deadline may have passed; also the very first event.
+    Tick,
+    /// An `Action::Spawn` was done.
+    Spawned {
+        /// Whose command.
+        service: ServiceId,
+        /// Which command.
+        purpose: Purpose,
+        /// The new process, leader of a session of its own.
+        process: ProcessId,
+    },
+    /// An `Action::Spawn` could not be done.
+    SpawnFailed {
+        /// Whose command.
+        service: ServiceId,
+        /// Which command.
+        purpose: Purpose,
+        /// `cannot …`: what failed and why.
+        error: String,
+    },
+    /// A process that was spawned or watched ended, or an orphan (whose start is then 0) was reaped.
+    Ended {
+        /// The process.
+        process: ProcessId,
+        /// How.
+        exit: Exit,
+    },
+    /// The answer to `Look::Orphans`: the children of musterd; `None` where the kernel doesn't list them.
+    Orphans(Option<Vec<Pid>>),
+    /// The answer to `Look::Table`.
+    Scanned(Table),
+    /// `Look::Table` could not be done; it is asked for again after a pause.
+    ScanFailed {
+        /// Why.
+        error: String,
+    },
+    /// A client asks.
+    Asked {
+        /// Who.
+        client: ClientId,
+        /// What.
+        request: Request,
+    },
+    /// musterd was told to end.
+    Terminate {
+        /// By whom or what, for the log: `SIGTERM`.
+        cause: String,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Run a service's command; answered by `Spawned` or `SpawnFailed`.
+    Spawn {
+        /// Whose command.
+        service: ServiceId,
+        /// Which command.
+        purpose: Purpose,
+    },
+    /// Tell the end of this process, which musterd did not start, by `Ended`.
+    Watch(ProcessId),
+    /// Send a signal to exactly this process.
+    Signal {
+        /// The process.
+        process: ProcessId,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Answer a client.
+    Reply {
+        /// Who asked.
+        client: ClientId,
+        /// The answer.
+        response: Response,
+    },
+    /// Tell people.
+    Tell(Notice),
+    /// A process of the service ended: what it wrote last is given out.
+    FlushOutput(ServiceId),
+    /// End musterd with this exit code.
+    Exit(u8),
+}
+
+/// What the decider must see before it can go on; asked once all events at hand have been stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// musterd's own children: whether a process that ended left some behind.
+    Orphans,
+    /// The whole process table.
+    Table,
+}
+
+/// One decision, for people: `service "web": MESSAGE: CAUSE; CONSEQUENCE`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// How important.
+    pub level: LogLevel,
+    /// About which service.
+    pub service: Option<ServiceName>,
+    /// About which process.
+    pub pid: Option<Pid>,
+    /// What was decided, in constant words.
+    pub message: &'static str,
+    /// Why.
+    pub cause: String,
+    /// What follows from it.
+    pub consequence: Option<String>,
+}

@@ -1,0 +1,225 @@
+//! A service's way from being wanted to running, and what its end leads to.
+
+use std::time::Duration;
+
+use super::{
+    Action, Cause, Purpose, ServiceId, Supervisor, backoff,
+    pattern::Launcher,
+    state::{Found, Goal, Gone, Main, Reason, Seek, State},
+};
+use crate::{
+    config::LogLevel,
+    process::{Exit, ProcessId},
+    time::Time,
+};
+
+impl Supervisor {
+    /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
+    pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
+        let missing: Vec<&str> = self.services[id]
+            .after
+            .iter()
+            .filter(|&&after| !matches!(self.services[after].state, State::Running { .. }))
+            .map(|&after| self.services[after].config.name.as_str())
+            .collect();
+        if missing.is_empty() {
+            self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
+        } else {
+            let reason = Reason::After(missing.join(", "));
+            self.set(now, id, State::Waiting, reason);
+        }
+    }
+
+    fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
+        let reason = self.services[id].reason.clone();
+        self.set(now, id, State::Seeking(seek), reason);
+    }
+
+    /// Starts the service, of which a look has just shown nothing, unless its pause lasts.
+    pub(super) fn start(&mut self, now: Time, id: ServiceId) {
+        if !self.back_off(now, id) {
+            let reason = self.services[id].reason.clone();
+            self.set(now, id, State::Spawning, reason);
+            self.actions.push(Action::Spawn { service: id, purpose: Purpose::Start });
+        }
+    }
+
+    /// Tries again: looks first whether somebody else started the service meanwhile.
+    pub(super) fn retry(&mut self, now: Time, id: ServiceId) {
+        if !self.back_off(now, id) {
+            self.pursue(now, id);
+        }
+    }
+
+    fn back_off(&mut self, now: Time, id: ServiceId) -> bool {
+        let until = self.services[id].not_before;
+        let lasts = until > now;
+        if lasts {
+            // In whole milliseconds, for people.
+            let pause =
+                Duration::from_millis(u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX));
+            let reason = Reason::Pause { cause: self.services[id].cause_text(), pause };
+            self.set(now, id, State::Backoff { until }, reason);
+        }
+        lasts
+    }
+
+    pub(super) fn spawned(&mut self, now: Time, id: ServiceId, purpose: Purpose, process: ProcessId) {
+        self.own(id, process);
+        match purpose {
+            Purpose::Start => self.start_spawned(now, id, process),
+            Purpose::Stop => self.stopper_spawned(id, process),
+        }
+    }
+
+    fn start_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId) {
+        let main = Main { id: process, since: now, session: Some(process.pid), found: Found::Started };
+        let service = &mut self.services[id];
+        if matches!(service.cause, Some(Cause::Ended(_))) {
+            service.restarts += 1;
+        }
+        let why = service.cause_text();
+        if service.pattern.launcher.is_some() {
+            let until = now + service.config.start_timeout;
+            service.wrapper = (service.pattern.launcher == Some(Launcher::Wrapper)).then_some(process);
+            self.set(now, id, State::Starting { starter: main, until }, Reason::StartCommand(process.pid));
+            let service = &mut self.services[id];
+            service.next_check = service.next_check.min(service.next_look(now));
+        } else {
+            service.told = None;
+            self.run(now, id, main);
+        }
+        self.tell(LogLevel::Info, id, Some(process.pid), ("started", why, None));
+        if self.services[id].goal == Goal::Down {
+            let reason = self.why_down();
+            self.stop(now, id, reason);
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, now: Time, id: ServiceId, purpose: Purpose, error: String) {
+        match purpose {
+            Purpose::Start => self.start_failed(now, id, error, None),
+            Purpose::Stop => self.stopper_failed(id, error),
+        }
+    }
+
+    /// Remembers why the service must be started again, and how long to wait before that.
+    pub(super) fn note(&mut self, now: Time, id: ServiceId, cause: Cause, ran: Option<Duration>) -> Duration {
+        let service = &mut self.services[id];
+        service.failures = backoff::failures(&service.config, service.failures, ran);
+        let pause = match (&cause, ran) {
+            (Cause::Ended(_), Some(_)) => backoff::pause(&service.config, service.failures),
+            (Cause::Ended(_), None) | (Cause::Failed(_), _) => {
+                backoff::pause_after_failure(&service.config, service.failures)
+            }
+        };
+        service.not_before = now + pause;
+        service.cause = Some(cause);
+        pause
+    }
+
+    /// A start failed: `error` is told once, and the start tried again.
+    pub(super) fn start_failed(&mut self, now: Time, id: ServiceId, error: String, ran: Option<Duration>) {
+        let pause = self.note(now, id, Cause::Failed(error.clone()), ran);
+        if self.services[id].told.as_ref() != Some(&error) {
+            self.services[id].told = Some(error.clone());
+            let next = Some(format!("trying again {}", in_time(pause)));
+            self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
+        }
+        if self.services[id].goal == Goal::Down {
+            let reason = self.why_down();
+            self.set(now, id, State::Stopped, reason);
+        } else {
+            self.retry(now, id);
+        }
+    }
+
+    /// The main process is there.
+    pub(super) fn run(&mut self, now: Time, id: ServiceId, main: Main) {
+        let reason = self.services[id].running_reason(main.found);
+        self.set(now, id, State::Running { main }, reason);
+        for dependent in self.services[id].dependents.clone() {
+            if matches!(self.services[dependent].state, State::Waiting) {
+                self.pursue(now, dependent);
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Time, process: ProcessId, exit: Exit) {
+        self.ends += 1;
+        self.orphans.remove(&process.pid);
+        self.phase.ended(process);
+        // The end of a former process may be told when its PID has come again.
+        let Some(owner) = self.owners.get(&process.pid).filter(|owner| owner.is_of(process)) else {
+            return self.hasten_looks(process);
+        };
+        let id = owner.service;
+        self.owners.remove(&process.pid);
+        let service = &mut self.services[id];
+        service.wrapper.take_if(|wrapper| wrapper.pid == process.pid);
+        let stays = service.wrapper.is_some();
+        self.actions.push(Action::FlushOutput(id));
+        match &self.services[id].state {
+            State::Running { main } | State::Starting { starter: main, .. } if main.id.pid == process.pid => {
+                let gone = main.gone(exit, self.services[id].is_established(main, now), now);
+                // What a clean exit hands over to is in the table. After a crash it's enough to know whether
+                // the dead one left orphans, which come to musterd if it was the parent or is PID 1.
+                let ours = self.place.is_init || exit != Exit::Unknown;
+                self.seek(
+                    now,
+                    id,
+                    Seek { gone: Some(gone), needs_table: gone.hands_over() || !ours || stays, later: None },
+                );
+            }
+            State::Stopping(_) => self.ended_while_stopping(now, id, process, exit),
+            State::Stopped
+            | State::Waiting
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Backoff { .. } => {}
+        }
+    }
+
+    /// The service ended and left nothing: it is started again, now or after a pause.
+    pub(super) fn restart(&mut self, now: Time, id: ServiceId, gone: Gone) {
+        if self.services[id].pattern.launcher.is_some() && !gone.established {
+            let error = self.why_start_failed(id, gone);
+            self.start_failed(now, id, error, Some(now.since(gone.since)));
+        } else {
+            let pause = self.note(now, id, Cause::Ended(gone), Some(now.since(gone.since)));
+            self.start(now, id);
+            let next = Some(format!("starting again {}", in_time(pause)));
+            if !pause.is_zero() {
+                self.tell(LogLevel::Warn, id, Some(gone.id.pid), ("ended", gone.to_string(), next));
+            }
+        }
+    }
+
+    /// What the service's process does: `answers to "apache2"`, `matches { user = "app" }`.
+    pub(super) fn described(&self, id: ServiceId) -> String {
+        let matching = &self.services[id].config.matching;
+        let verb = if matching.is_name_only() { "answers to" } else { "matches" };
+        format!("{verb} {matching}")
+    }
+
+    /// Why a service is not wanted any more.
+    fn why_down(&self) -> Reason {
+        if self.phase.is_managing() { Reason::Asked("stop") } else { Reason::Shutdown }
+    }
+
+    pub(super) fn why_start_failed(&self, id: ServiceId, gone: Gone) -> String {
+        let pid = gone.id.pid;
+        if gone.exit.is_clean() {
+            format!("start command {pid} exited 0 but left no process that {}", self.described(id))
+        } else {
+            format!("start command {pid} {}", gone.exit)
+        }
+    }
+}
+
+/// `at once`, `in 250ms`.
+pub(super) fn in_time(pause: Duration) -> String {
+    if pause.is_zero() { "at once".to_owned() } else { format!("in {}", humantime::format_duration(pause)) }
+}

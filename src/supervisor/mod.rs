@@ -1,0 +1,278 @@
+//! Decides: what happened goes in, what is to be done comes out. Reads no clock and no /proc and makes
+//! no system call, so that a test runs a day of it in a millisecond.
+//!
+//! | state | leaves when | to |
+//! |---|---|---|
+//! | stopped | it becomes wanted | waiting, seeking |
+//! | waiting | all that it comes after runs | seeking |
+//! | seeking | a look shows its process | running |
+//! | | a look shows what a crash left in its session | stopping |
+//! | | a look shows nothing | spawning, backoff |
+//! | spawning | the start command runs | running; starting, if that can't be the service itself |
+//! | | it cannot be run | backoff |
+//! | starting | the start command ended | seeking |
+//! | | `start-timeout` is over | stopping |
+//! | running | the main process ended | seeking |
+//! | | it is no longer wanted, or to be restarted | stopping |
+//! | stopping | nothing of it is left | stopped; seeking, if it is wanted |
+//! | backoff | the pause is over | seeking |
+//!
+//! Seeking and spawning last no longer than one turn of the loop, but for a seeking that waits for a pidfile;
+//! people see them as `starting`.
+
+mod backoff;
+mod belonging;
+mod census;
+mod ending;
+mod event;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
+mod life;
+mod matching;
+mod named;
+mod pattern;
+mod presence;
+#[cfg(test)]
+mod properties;
+mod requests;
+mod seek;
+mod service;
+mod shutdown;
+mod state;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, SystemTime},
+};
+
+pub use event::{Action, ClientId, Event, Look, Notice, Purpose, ServiceId};
+pub use named::Wanted;
+
+use crate::{
+    config::{Config, LogLevel, Service as ServiceConfig},
+    process::{Pid, ProcessId},
+    time::Time,
+};
+use belonging::Owner;
+use requests::Waiter;
+use service::{Cause, Service, Services};
+use shutdown::Phase;
+use state::{Goal, Reason, State};
+
+/// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
+/// passes, and messages more often than this help nobody.
+const SCAN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the decider must know of the place that it decides for.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// musterd's own PID.
+    pub pid: Pid,
+    /// Whether it is PID 1: then every process of the PID namespace is its own in the end.
+    pub is_init: bool,
+}
+
+/// What an earlier musterd knew of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded {
+    /// Its main process.
+    pub main: ProcessId,
+    /// How often it had been restarted.
+    pub restarts: u64,
+}
+
+/// The decider.
+pub struct Supervisor {
+    services: Services,
+    /// Whose the processes are that were spawned or are watched.
+    owners: HashMap<Pid, Owner>,
+    /// Children of musterd that are nobody's, as the last table showed them, and in whose session.
+    orphans: HashMap<Pid, Option<ServiceId>>,
+    /// Processes of a service's name that left its session: on their own.
+    apart: HashMap<ProcessId, ServiceId>,
+    /// The services that need a look.
+    looking: BTreeSet<ServiceId>,
+    /// How many ends were told, and how many of them before the last look was asked for.
+    ends: u64,
+    ends_before_look: u64,
+    waiters: Vec<Waiter>,
+    phase: Phase,
+    place: Place,
+    /// Until then no table is asked for, since the last one could not be read.
+    blind_until: Option<Time>,
+    shutdown_timeout: Duration,
+    /// Checks are due at multiples of the interval from here, so that services share them.
+    epoch: Time,
+    /// What the wall clock showed at boot, for people.
+    boot: SystemTime,
+    actions: Vec<Action>,
+}
+
+/// A message, its cause and its consequence.
+type What = (&'static str, String, Option<String>);
+
+impl Supervisor {
+    /// Nothing is started before the first event. `boot` is what the wall clock showed at time zero.
+    pub fn new(
+        config: &Config,
+        place: Place,
+        record: &HashMap<String, Recorded>,
+        now: Time,
+        boot: SystemTime,
+    ) -> Self {
+        let by_name: HashMap<String, ServiceId> = (0..)
+            .zip(&config.services)
+            .map(|(at, service)| (service.name.to_string(), ServiceId(at)))
+            .collect();
+        let services =
+            config.services.iter().map(|service| Service::new(service, &by_name, record, now)).collect();
+        let mut supervisor = Supervisor {
+            services: Services::new(services),
+            owners: HashMap::new(),
+            orphans: HashMap::new(),
+            apart: HashMap::new(),
+            looking: BTreeSet::new(),
+            ends: 0,
+            ends_before_look: 0,
+            waiters: Vec::new(),
+            phase: Phase::Managing,
+            place,
+            blind_until: None,
+            shutdown_timeout: config.manager.shutdown_timeout,
+            epoch: now,
+            boot,
+            actions: Vec::new(),
+        };
+        for id in supervisor.services.ids() {
+            if supervisor.services[id].goal == Goal::Up {
+                supervisor.pursue(now, id);
+            }
+        }
+        supervisor
+    }
+
+    /// Takes in one event; returns what is to be done, in order.
+    pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        match event {
+            Event::Tick => self.deadlines(now),
+            Event::Spawned { service, purpose, process } => self.spawned(now, service, purpose, process),
+            Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
+            Event::Ended { process, exit } => self.ended(now, process, exit),
+            Event::Orphans(_) | Event::Scanned(_) if self.ends != self.ends_before_look => {}
+            Event::Orphans(children) => self.orphans_seen(now, children),
+            Event::Scanned(table) => self.scanned(now, &table),
+            Event::ScanFailed { error } => self.scan_failed(now, error),
+            Event::Asked { client, request } => self.asked(now, client, request),
+            Event::Terminate { cause } => self.terminate(now, &cause),
+        }
+        self.proceed_shutdown(now);
+        self.answer_waiters(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// What must be looked at, now that no event is left to be stepped. What is seen before a later end is
+    /// told says nothing of what that end left, and is asked for again.
+    pub fn look(&mut self) -> Option<Look> {
+        self.ends_before_look = self.ends;
+        if self.blind_until.is_some() {
+            return None;
+        }
+        let services = self.looking.iter().filter_map(|&id| self.services[id].needs());
+        services.chain(self.phase.needs()).max()
+    }
+
+    /// When to step again, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let services = self.services.iter().filter_map(Service::next_deadline);
+        services.chain(self.phase.next_deadline()).chain(self.blind_until).min()
+    }
+
+    /// The configuration of a service.
+    pub fn config(&self, id: ServiceId) -> &ServiceConfig {
+        &self.services[id].config
+    }
+
+    /// Whether it is known whose the process with this PID is, so that a table need not describe it.
+    pub fn knows(&self, pid: Pid) -> bool {
+        self.owners.get(&pid).is_some_and(|owner| self.services[owner.service].is_certain())
+    }
+
+    /// The main process of each service that has one, and its restarts: what a record must hold.
+    pub fn mains(&self) -> impl Iterator<Item = (&str, Recorded)> {
+        self.services.iter().filter_map(|service| {
+            let main = service.state.main()?;
+            Some((service.config.name.as_str(), Recorded { main: main.id, restarts: service.restarts }))
+        })
+    }
+
+    /// Without the table nothing can be started safely: what seeks a process waits and looks again.
+    fn scan_failed(&mut self, now: Time, error: String) {
+        self.blind_until = Some(now + SCAN_PAUSE);
+        let consequence = Some("looking again".to_owned());
+        let message = "cannot read the process table";
+        let notice =
+            Notice { level: LogLevel::Error, service: None, pid: None, message, cause: error, consequence };
+        self.actions.push(Action::Tell(notice));
+    }
+
+    fn deadlines(&mut self, now: Time) {
+        self.blind_until.take_if(|until| *until <= now);
+        for id in self.services.ids() {
+            let service = &mut self.services[id];
+            if service.is_checked() && service.next_check <= now {
+                service.next_check =
+                    next_multiple(self.epoch, service.config.interval, now).min(service.next_look(now));
+                service.check_due = service.has_processes();
+                if service.check_due {
+                    self.looking.insert(id);
+                }
+            }
+            match &mut self.services[id].state {
+                State::Seeking(seek) => {
+                    if seek.later.take_if(|later| later.at <= now).is_some() {
+                        self.looking.insert(id);
+                    }
+                }
+                State::Backoff { until } if *until <= now => self.pursue(now, id),
+                State::Starting { until, .. } if *until <= now => self.start_timed_out(now, id),
+                State::Stopping(_) => self.kill_if_late(now, id),
+                // The answer comes at once: it was lost.
+                State::Spawning => self.pursue(now, id),
+                State::Stopped
+                | State::Waiting
+                | State::Starting { .. }
+                | State::Running { .. }
+                | State::Backoff { .. } => {}
+            }
+        }
+    }
+
+    /// Changes the state; `since` is kept while people see the same one.
+    fn set(&mut self, now: Time, id: ServiceId, state: State, reason: Reason) {
+        let service = &mut self.services[id];
+        if service.state.name() != state.name() {
+            service.since = now;
+        }
+        service.state = state;
+        service.reason = reason;
+        if service.needs().is_some() {
+            self.looking.insert(id);
+        } else {
+            self.looking.remove(&id);
+        }
+    }
+
+    fn tell(&mut self, level: LogLevel, id: ServiceId, pid: Option<Pid>, what: What) {
+        let (message, cause, consequence) = what;
+        let service = Some(self.services[id].config.name.clone());
+        self.actions.push(Action::Tell(Notice { level, service, pid, message, cause, consequence }));
+    }
+}
+
+/// The next point after `now` that lies a multiple of `interval` from `epoch`.
+fn next_multiple(epoch: Time, interval: Duration, now: Time) -> Time {
+    let passed = now.since(epoch).as_nanos();
+    let interval = interval.as_nanos().max(1);
+    let next = (passed / interval + 1) * interval;
+    epoch + Duration::from_nanos(u64::try_from(next).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,239 @@
+//! One service as the decider sees it: the wish, the fact, and what is remembered. Decides nothing.
+
+use std::{
+    collections::HashMap,
+    ops::{Index, IndexMut},
+    time::Duration,
+};
+
+use super::{
+    Look, Recorded, ServiceId,
+    pattern::{Launcher, Pattern},
+    seek::NAMING,
+    state::{Found, Goal, Gone, Main, Reason, Seek, State},
+};
+use crate::{config::Service as ServiceConfig, process::ProcessId, time::Time};
+
+/// A shell needs some milliseconds to come to the `exec` at the end of a short script.
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(100);
+
+/// A service and how it fares.
+pub(super) struct Service {
+    pub(super) config: ServiceConfig,
+    pub(super) pattern: Pattern,
+    pub(super) after: Vec<ServiceId>,
+    pub(super) dependents: Vec<ServiceId>,
+    pub(super) goal: Goal,
+    pub(super) state: State,
+    pub(super) reason: Reason,
+    /// Since when people see this state.
+    pub(super) since: Time,
+    pub(super) restarts: u64,
+    /// Ends and failed starts in a row.
+    pub(super) failures: u32,
+    /// No start before this.
+    pub(super) not_before: Time,
+    /// Why it has to be started again.
+    pub(super) cause: Option<Cause>,
+    /// The error that was told last, so that it is told once.
+    pub(super) told: Option<String>,
+    /// Whether a daemon of it has borne its name: then one of another name is not it.
+    pub(super) bore_its_name: bool,
+    /// The daemon's own name, of which people were told that it isn't the service's.
+    pub(super) misnamed: Option<String>,
+    /// Whether people were told that the user of `match` is not there.
+    pub(super) told_of_user: bool,
+    pub(super) next_check: Time,
+    pub(super) check_due: bool,
+    /// The start command that stays beside the main process.
+    pub(super) wrapper: Option<ProcessId>,
+    pub(super) recorded: Option<ProcessId>,
+}
+
+/// Why a service has to be started again.
+#[derive(Clone, Debug)]
+pub(super) enum Cause {
+    Ended(Gone),
+    Failed(String),
+}
+
+impl Service {
+    pub(super) fn new(
+        config: &ServiceConfig,
+        by_name: &HashMap<String, ServiceId>,
+        record: &HashMap<String, Recorded>,
+        now: Time,
+    ) -> Self {
+        let recorded = record.get(config.name.as_str());
+        Service {
+            pattern: Pattern::new(config),
+            after: config.after.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect(),
+            dependents: Vec::new(),
+            goal: if config.autostart { Goal::Up } else { Goal::Down },
+            state: State::Stopped,
+            reason: if config.autostart { Reason::NotStartedYet } else { Reason::NoAutostart },
+            since: now,
+            restarts: recorded.map_or(0, |recorded| recorded.restarts),
+            failures: 0,
+            not_before: now,
+            cause: None,
+            told: None,
+            bore_its_name: false,
+            misnamed: None,
+            told_of_user: false,
+            next_check: now + config.interval,
+            check_due: false,
+            wrapper: None,
+            recorded: recorded.map(|recorded| recorded.main),
+            config: config.clone(),
+        }
+    }
+
+    /// What must be looked at for this service.
+    pub(super) fn needs(&self) -> Option<Look> {
+        let needed = match &self.state {
+            State::Seeking(Seek { later: Some(_), .. }) => None,
+            State::Seeking(seek) if seek.needs_table => Some(Look::Table),
+            State::Seeking(_) => Some(Look::Orphans),
+            State::Stopping(ending) => ending.look,
+            State::Stopped
+            | State::Waiting
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Backoff { .. } => None,
+        };
+        needed.max(self.check_due.then_some(Look::Table))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let check = self.is_checked().then_some(self.next_check);
+        let own = match &self.state {
+            State::Backoff { until } | State::Starting { until, .. } => Some(*until),
+            State::Stopping(ending) => ending.deadline(),
+            State::Seeking(seek) => seek.later.as_ref().map(|later| later.at),
+            State::Stopped | State::Waiting | State::Spawning | State::Running { .. } => None,
+        };
+        check.into_iter().chain(own).min()
+    }
+
+    /// Whether there are processes whose end no event may have told of.
+    pub(super) fn has_processes(&self) -> bool {
+        match self.state {
+            State::Starting { .. } | State::Running { .. } | State::Stopping(_) => true,
+            State::Stopped | State::Waiting | State::Seeking(_) | State::Spawning | State::Backoff { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether the main process is certainly the service, and not what may yet become it.
+    pub(super) fn is_certain(&self) -> bool {
+        match &self.state {
+            State::Starting { .. } => false,
+            State::Running { main } => !matches!(main.found, Found::Followed { .. }),
+            State::Stopped
+            | State::Waiting
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Stopping(_)
+            | State::Backoff { .. } => true,
+        }
+    }
+
+    /// When to look again whether a wrapper has become the service, or has started it: no event tells of an
+    /// exec. After 100 ms, and ever more rarely.
+    pub(super) fn next_look(&self, now: Time) -> Time {
+        match &self.state {
+            State::Starting { starter, .. } if self.pattern.launcher == Some(Launcher::Wrapper) => {
+                now + now.since(starter.since).max(FIRST_LOOK)
+            }
+            State::Running { main } if self.bore_its_name && matches!(main.found, Found::Followed { .. }) => {
+                now + now.since(main.since).max(NAMING)
+            }
+            State::Starting { .. }
+            | State::Running { .. }
+            | State::Stopped
+            | State::Waiting
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Stopping(_)
+            | State::Backoff { .. } => Time::MAX,
+        }
+    }
+
+    pub(super) fn is_checked(&self) -> bool {
+        self.goal == Goal::Up || self.has_processes()
+    }
+
+    pub(super) fn main(&self) -> Option<&Main> {
+        self.state.main()
+    }
+
+    /// Whether a clean exit of this process is the end of the service and not of its start command.
+    pub(super) fn is_established(&self, main: &Main, now: Time) -> bool {
+        match main.found {
+            Found::Started => {
+                self.pattern.launcher.is_none() && now.since(main.since) >= self.config.start_timeout
+            }
+            Found::Daemonised { .. }
+            | Found::TookOver { .. }
+            | Found::Adopted(_)
+            | Found::Followed { .. } => true,
+        }
+    }
+
+    /// Why it has to be started.
+    pub(super) fn cause_text(&self) -> String {
+        match &self.cause {
+            Some(Cause::Ended(gone)) => gone.to_string(),
+            Some(Cause::Failed(error)) => error.clone(),
+            None => "it was not running".to_owned(),
+        }
+    }
+
+    /// Why it runs.
+    pub(super) fn running_reason(&self, found: Found) -> Reason {
+        match &self.cause {
+            Some(Cause::Ended(gone)) => Reason::Restarted { gone: *gone, found },
+            Some(Cause::Failed(error)) => Reason::Recovered { error: error.clone(), found },
+            None => Reason::Found(found),
+        }
+    }
+}
+
+/// All the services, in the order of the configuration.
+pub(super) struct Services(Vec<Service>);
+
+impl Services {
+    pub(super) fn new(services: Vec<Service>) -> Self {
+        let mut services = Services(services);
+        for id in services.ids() {
+            for after in services[id].after.clone() {
+                services[after].dependents.push(id);
+            }
+        }
+        services
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0..self.0.len() as u32).map(ServiceId)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Service> {
+        self.0.iter()
+    }
+}
+
+impl Index<ServiceId> for Services {
+    type Output = Service;
+    fn index(&self, id: ServiceId) -> &Service {
+        &self.0[id.0 as usize]
+    }
+}
+
+impl IndexMut<ServiceId> for Services {
+    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
+        &mut self.0[id.0 as usize]
+    }
+}

@@ -1,0 +1,7 @@
+//! The configuration from outside: the real binary's reports and `check`, and `config::load` over all layers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod keys;
+mod layers;
+mod refusals;
+mod texts;

@@ -1,0 +1,286 @@
+//! `musterd ctl` as people and programs see it: the real binary against a manager that the test plays.
+//!
+//! What it prints is compared with the files `tests/snapshots/ctl-*.txt`; with `UPDATE_SNAPSHOTS=1` in the
+//! environment they are written anew, to be looked at in the diff.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic as the test may")]
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use libtest_mimic::{Arguments, Trial};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Far longer than a client needs to connect.
+const LIMIT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+const RUNNING: &str = r#"{"name":"apache2","state":"running","wanted":true,"pid":173,"restarts":1,"reason":"restarted: main process 32 killed by SIGKILL","since":"2026-11-21T12:00:00Z","seconds":12.5}"#;
+const DAEMON: &str = r#"{"name":"sshd","state":"running","wanted":true,"pid":20,"restarts":0,"reason":"daemonised by pid 19","since":"2026-11-21T11:57:00Z","seconds":192.0}"#;
+const MISSING: &str = r#"{"name":"web","state":"backoff","wanted":true,"pid":null,"restarts":7,"reason":"cannot execute /srv/web: permission denied; trying again in 4s","since":"2026-11-21T12:00:00Z","seconds":1.25}"#;
+const STOPPED: &str = r#"{"name":"mail","state":"stopped","wanted":false,"pid":null,"restarts":0,"reason":"stopped by ctl (uid 0, pid 99)","since":"2026-11-21T12:00:00Z","seconds":90.0}"#;
+const STUCK: &str = r#"{"name":"db","state":"stopping","wanted":false,"pid":5,"restarts":0,"reason":"SIGKILL sent to pid 5","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
+const HOSTILE: &str = r#"{"name":"x","state":"starting","wanted":true,"pid":8,"restarts":0,"reason":"\u001b[2Jcleared\nyour screen","since":"2026-11-21T12:00:00Z","seconds":0.0}"#;
+
+fn services(services: &[&str]) -> String {
+    format!(r#"{{"result":"services","services":[{}]}}"#, services.join(","))
+}
+
+/// A folder of the test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = env::temp_dir().join(format!("musterd-ctl-{test}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("musterd.sock")
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+        command.arg("ctl").args(arguments).env_clear().env("MUSTERD_SOCKET", self.socket());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the command, takes its one request, answers; gives the request and what the command made of it.
+fn converse(mut command: Command, socket: &Path, answer: &str) -> (String, Output) {
+    let listener = UnixListener::bind(socket).unwrap();
+    let child = command.spawn().unwrap();
+    let mut wait = [PollFd::new(&listener, PollFlags::IN)];
+    assert_eq!(poll(&mut wait, Some(&LIMIT)).unwrap(), 1, "ctl did not connect");
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut request = String::new();
+    BufReader::new(&stream).read_line(&mut request).unwrap();
+    stream.write_all(answer.as_bytes()).unwrap();
+    drop(stream);
+    let output = child.wait_with_output().unwrap();
+    fs::remove_file(socket).unwrap();
+    (request, output)
+}
+
+/// A transcript: the command, what it asked, what it printed, its exit code.
+#[derive(Default)]
+struct Transcript(String);
+
+impl Transcript {
+    fn say(&mut self, folder: &Folder, arguments: &[&str], answer: Option<&str>) {
+        let line = ["musterd", "ctl"].iter().chain(arguments).copied().collect::<Vec<_>>().join(" ");
+        self.0 += &format!("$ {line}\n");
+        let output = match answer {
+            Some(answer) => {
+                let answer = format!("{answer}\n");
+                let (request, output) = converse(folder.ctl(arguments), &folder.socket(), &answer);
+                self.0 += &format!("→ {request}");
+                output
+            }
+            None => folder.ctl(arguments).output().unwrap(),
+        };
+        let replace =
+            |text: Vec<u8>| String::from_utf8(text).unwrap().replace(folder.0.to_str().unwrap(), "/FOLDER");
+        self.0 += &replace(output.stdout);
+        for error in replace(output.stderr).lines() {
+            self.0 += format!("! {error}").trim_end();
+            self.0.push('\n');
+        }
+        self.0 += &format!("exit {}\n\n", output.status.code().unwrap());
+    }
+
+    fn check(self, name: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/ctl-{name}.txt"));
+        if env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&path, &self.0).unwrap();
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        assert!(self.0 == expected, "{} says\n{expected}\nbut it was\n{}", path.display(), self.0);
+    }
+}
+
+fn status_is_a_table_or_json() {
+    let folder = Folder::new("status");
+    let mut transcript = Transcript::default();
+    let mut say = |arguments: &[&str], answer: &[&str]| {
+        transcript.say(&folder, arguments, Some(&services(answer)));
+    };
+    say(&["status"], &[RUNNING, DAEMON, STOPPED]);
+    say(&["status"], &[RUNNING, DAEMON, MISSING, STOPPED]);
+    say(&["status", "sshd"], &[DAEMON]);
+    say(&["status", "x"], &[HOSTILE]);
+    say(&["status", "--json", "apache2", "web"], &[RUNNING, MISSING]);
+    say(&["status", "--json"], &[STOPPED]);
+    transcript.check("status");
+}
+
+fn commands_show_what_they_touched() {
+    let folder = Folder::new("commands");
+    let mut transcript = Transcript::default();
+    let mut say = |arguments: &[&str], answer: &[&str]| {
+        transcript.say(&folder, arguments, Some(&services(answer)));
+    };
+    say(&["start", "apache2"], &[RUNNING]);
+    say(&["start", "apache2", "web"], &[RUNNING, MISSING]);
+    say(&["restart", "all"], &[RUNNING, DAEMON]);
+    say(&["restart", "web"], &[MISSING]);
+    say(&["stop", "mail"], &[STOPPED]);
+    say(&["stop", "mail", "db"], &[STOPPED, STUCK]);
+    transcript.check("commands");
+}
+
+fn errors_say_what_to_do() {
+    let folder = Folder::new("errors");
+    let mut transcript = Transcript::default();
+    transcript.say(&folder, &["status"], None);
+    let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
+    let known = r#""known":["apache2","sshd"]"#;
+    say(
+        &["stop", "apach", "db"],
+        &format!(r#"{{"result":"no-such-service","names":["apach","db"],{known}}}"#),
+    );
+    say(&["status"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
+    say(&["status"], r#"{"result":"poem","lines":[]}"#);
+    say(&["status"], r#"HTTP/1.1 400 Bad Request"#);
+    transcript.say(&folder, &[], None);
+    transcript.say(&folder, &["start"], None);
+    transcript.say(&folder, &["stat"], None);
+    transcript.say(&folder, &["status", "--jsno"], None);
+    transcript.check("errors");
+}
+
+fn help_tells_of_exit_codes_and_sockets() {
+    let folder = Folder::new("help");
+    let mut transcript = Transcript::default();
+    for arguments in [&["--help"][..], &["status", "--help"], &["start", "--help"]] {
+        transcript.say(&folder, arguments, None);
+    }
+    transcript.check("help");
+}
+
+fn fields_of_a_newer_manager_are_no_trouble() {
+    let folder = Folder::new("newer");
+    let newer = RUNNING.replace(r#""pid":173"#, r#""pid":173,"memory":4096"#);
+    let (_, output) = converse(folder.ctl(&["status"]), &folder.socket(), &(services(&[&newer]) + "\n"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn a_manager_that_hangs_up_halfway_gave_no_answer() {
+    let folder = Folder::new("half");
+    let (_, output) =
+        converse(folder.ctl(&["status"]), &folder.socket(), r#"{"result":"services","services":["#);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let socket = folder.socket();
+    assert_eq!(told, format!("musterd: cannot get an answer from {}: it hung up\n", socket.display()));
+    assert_eq!(output.status.code(), Some(4));
+}
+
+fn the_socket_is_the_named_one_or_the_configured_or_a_usual_one() {
+    let folder = Folder::new("which");
+    let path = |name: &str| folder.0.join(name);
+    fs::create_dir(path("run")).unwrap();
+    fs::write(path("musterd.toml"), format!("[manager]\nsocket = {:?}\n", path("configured"))).unwrap();
+    fs::write(path("broken.toml"), "[manager\n").unwrap();
+    let asks = |socket: &Path, change: &dyn Fn(&mut Command)| {
+        let mut command = folder.ctl(&["status"]);
+        command.env("MUSTERD_SOCKET", path("environment"));
+        command.env("MUSTERD_CONFIG", path("musterd.toml")).env("XDG_RUNTIME_DIR", path("run"));
+        change(&mut command);
+        let (_, output) = converse(command, socket, &(services(&[RUNNING]) + "\n"));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    asks(&path("named"), &|command| {
+        command.arg("--socket").arg(path("named"));
+    });
+    asks(&path("environment"), &|_| ());
+    asks(&path("configured"), &|command| {
+        command.env("MUSTERD_SOCKET", "");
+    });
+    asks(&path("configured"), &|command| {
+        let files = format!("{}:{}", path("musterd.toml").display(), path("broken.toml").display());
+        command.env("MUSTERD_SOCKET", "").env("MUSTERD_CONFIG", files);
+    });
+    asks(&path("set"), &|command| {
+        let set = format!("manager.socket={}", path("set").display());
+        command.env("MUSTERD_SOCKET", "").env("MUSTERD_SET", set);
+    });
+}
+
+fn without_a_configured_socket_the_usual_places_are_asked() {
+    let folder = Folder::new("usual");
+    let run = folder.0.join("run");
+    fs::create_dir(&run).unwrap();
+    fs::write(folder.0.join("broken.toml"), "[manager\n").unwrap();
+    let mut command = folder.ctl(&["status"]);
+    command.env_remove("MUSTERD_SOCKET").env("MUSTERD_CONFIG", folder.0.join("broken.toml"));
+    command.env("XDG_RUNTIME_DIR", &run);
+    let (_, output) = converse(command, &run.join("musterd.sock"), &(services(&[RUNNING]) + "\n"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let folder = Folder::new("full");
+    let mut command = folder.ctl(&["status", "--json"]);
+    command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    let (_, output) = converse(command, &folder.socket(), &(services(&[RUNNING]) + "\n"));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.starts_with("musterd: cannot write the answer: No space left on device"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let is_managed = UnixStream::connect("/run/musterd.sock").is_ok();
+    if is_managed {
+        eprintln!("ctl: the test of the usual places ignored: a musterd runs on this machine");
+    }
+    let tests = [
+        ("status_is_a_table_or_json", status_is_a_table_or_json as fn(), false),
+        ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
+        ("errors_say_what_to_do", errors_say_what_to_do as fn(), false),
+        ("help_tells_of_exit_codes_and_sockets", help_tells_of_exit_codes_and_sockets as fn(), false),
+        ("fields_of_a_newer_manager_are_no_trouble", fields_of_a_newer_manager_are_no_trouble as fn(), false),
+        (
+            "a_manager_that_hangs_up_halfway_gave_no_answer",
+            a_manager_that_hangs_up_halfway_gave_no_answer as fn(),
+            false,
+        ),
+        (
+            "the_socket_is_the_named_one_or_the_configured_or_a_usual_one",
+            the_socket_is_the_named_one_or_the_configured_or_a_usual_one as fn(),
+            false,
+        ),
+        (
+            "without_a_configured_socket_the_usual_places_are_asked",
+            without_a_configured_socket_the_usual_places_are_asked as fn(),
+            is_managed,
+        ),
+        (
+            "an_answer_that_cannot_be_written_is_no_success",
+            an_answer_that_cannot_be_written_is_no_success as fn(),
+            false,
+        ),
+    ];
+    let trials = tests.into_iter().map(|(name, test, ignored)| {
+        let run = move || {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}

@@ -1,0 +1,227 @@
+//! The rules that musterd must never break, whatever happens. Sees the truth that musterd has to find out.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use musterd::{
+    config::Service,
+    process::ProcessId,
+    protocol::{Request, StateName, Status},
+    supervisor::{ClientId, Event, Purpose, ServiceId},
+    time::Time,
+};
+
+use crate::{
+    kernel::{Kernel, Proc},
+    program::Role,
+};
+
+/// What an end takes beyond what the configuration says: the grace for what a crash left, and news that
+/// are late.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// What is known of one service.
+struct Known {
+    config: Service,
+    wanted: bool,
+    /// Since when it is wanted and nothing was tried.
+    idle_since: Option<Time>,
+}
+
+/// The judge.
+pub(crate) struct Judge {
+    pub(crate) objections: Vec<String>,
+    services: Vec<Known>,
+    ended: HashSet<ProcessId>,
+    waiting: HashMap<ClientId, Time>,
+    shutdown: Option<Time>,
+    shutdown_timeout: Duration,
+    is_init: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(services: &[Service], shutdown_timeout: Duration, is_init: bool, now: Time) -> Self {
+        let known = |config: &Service| Known {
+            config: config.clone(),
+            wanted: config.autostart,
+            idle_since: Some(now),
+        };
+        Judge {
+            objections: Vec::new(),
+            services: services.iter().map(known).collect(),
+            ended: HashSet::new(),
+            waiting: HashMap::new(),
+            shutdown: None,
+            shutdown_timeout,
+            is_init,
+        }
+    }
+
+    pub(crate) fn object(&mut self, objection: String) {
+        self.objections.push(objection);
+    }
+
+    pub(crate) fn stepping(&mut self, event: &Event) {
+        if let Event::Ended { process, .. } = event {
+            self.ended.insert(*process);
+        }
+    }
+
+    /// No process belongs to two services.
+    pub(crate) fn stepped(&mut self, mains: &[(String, ProcessId)]) {
+        let mut seen: HashMap<ProcessId, &str> = HashMap::new();
+        for (name, main) in mains {
+            if let Some(other) = seen.insert(*main, name) {
+                let objection = format!("pid {} belongs to {other} and to {name}", main.pid);
+                self.objections.push(objection);
+            }
+        }
+    }
+
+    /// Nothing is started twice, nor unwanted, nor after the shutdown began.
+    pub(crate) fn spawned(&mut self, kernel: &Kernel, service: ServiceId, purpose: Purpose) {
+        let known = &mut self.services[service.0 as usize];
+        known.idle_since = None;
+        let name = known.config.name.clone();
+        if purpose == Purpose::Stop {
+            return;
+        }
+        if self.shutdown.is_some() {
+            self.object(format!("{name} is started during the shutdown"));
+        } else if !known.wanted {
+            self.object(format!("{name} is started though it is not wanted"));
+        }
+        let there = alive(kernel, service, &[Role::Main, Role::Worker, Role::Helper]);
+        if let Some(other) = there.first() {
+            self.object(format!("{name} is started though {} lives", kernel.called(other.id)));
+        }
+    }
+
+    /// Only what is a service's is signalled, and nothing that has been told to have ended.
+    pub(crate) fn signalled(&mut self, kernel: &Kernel, process: ProcessId) {
+        if self.ended.contains(&process) {
+            self.object(format!("pid {} is signalled after its end was told", process.pid));
+        }
+        let Some(process) = kernel.alive(process) else { return };
+        let rest = self.shutdown.is_some() && (self.is_init || process.inside) && !process.image.foreign;
+        let strange = matches!(process.image.role, Role::Stranger | Role::Apart);
+        if strange && !rest {
+            self.object(format!("{} is signalled, a stranger", kernel.called(process.id)));
+        }
+    }
+
+    pub(crate) fn asked(&mut self, now: Time, client: ClientId, request: &Request) {
+        let (names, wanted) = match request {
+            Request::Status { .. } => return,
+            Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),
+            Request::Stop { names } => (names, false),
+        };
+        self.waiting.insert(client, now);
+        for known in &mut self.services {
+            if names.iter().any(|name| name == known.config.name.as_str()) {
+                known.wanted = wanted;
+                known.idle_since = Some(now);
+            }
+        }
+    }
+
+    pub(crate) fn replied(&mut self, client: ClientId) {
+        self.waiting.remove(&client);
+    }
+
+    pub(crate) fn terminated(&mut self, now: Time) {
+        self.shutdown.get_or_insert(now);
+        for known in &mut self.services {
+            known.wanted = false;
+        }
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
+    /// Whether somebody still waits for an answer.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The shutdown ends in time and leaves nothing that could be killed.
+    pub(crate) fn exited(&mut self, kernel: &Kernel) {
+        let Some(began) = self.shutdown else { return self.object("musterd ends unasked".to_owned()) };
+        let took = kernel.now.since(began);
+        if took > self.shutdown_timeout {
+            self.object(format!("the shutdown took {took:?}"));
+        }
+        let left = kernel.processes.values().filter(|process| {
+            let ours = self.is_init || process.inside;
+            process.is_alive() && ours && !process.image.foreign && !process.image.unkillable
+        });
+        let left: Vec<String> = left.map(|process| kernel.called(process.id)).collect();
+        if !left.is_empty() {
+            self.object(format!("the shutdown left {}", left.join(", ")));
+        }
+    }
+
+    /// What musterd believes is so: the main processes live and are the right ones; who is missing is sought.
+    pub(crate) fn settled(&mut self, kernel: &Kernel, statuses: &[Status]) {
+        let now = kernel.now;
+        for (at, status) in (0..).map(ServiceId).zip(statuses) {
+            if let Some(objection) = self.wrong_main(kernel, at, status) {
+                self.object(objection);
+            }
+            let known = &mut self.services[at.0 as usize];
+            let busy = match status.state {
+                StateName::Running | StateName::Starting | StateName::Stopping | StateName::Waiting => true,
+                StateName::Stopped | StateName::Backoff => false,
+            };
+            if busy || !known.wanted {
+                known.idle_since = None;
+                continue;
+            }
+            let since = *known.idle_since.get_or_insert(now);
+            let longest = known.config.interval + known.config.backoff.max.min(known.config.interval) + SLACK;
+            if now.since(since) > longest {
+                self.object(format!("{} is missing since {since}", status.name));
+            }
+        }
+        if self.shutdown.is_some_and(|began| now.since(began) > self.shutdown_timeout) {
+            self.object("the shutdown doesn't end".to_owned());
+        }
+    }
+
+    fn wrong_main(&self, kernel: &Kernel, service: ServiceId, status: &Status) -> Option<String> {
+        if status.state != StateName::Running {
+            return None;
+        }
+        let name = &status.name;
+        let Some(pid) = status.pid else { return Some(format!("{name} runs without a main process")) };
+        let Some(process) = kernel.processes.get(&pid) else {
+            return (!kernel.is_late()).then(|| format!("{name} runs as pid {pid}, which is no more"));
+        };
+        // A start command that exits 0 is followed to whatever it left.
+        let followed = process.image.role == Role::Worker && status.reason.contains("descends from");
+        let right = process.owner == Some(service)
+            && (followed || matches!(process.image.role, Role::Main | Role::Helper))
+            && process.is_alive();
+        (!right && !kernel.is_late()).then(|| {
+            format!(
+                "{name} runs as {}, which is {:?} of {:?}",
+                kernel.called(process.id),
+                process.image.role,
+                process.owner
+            )
+        })
+    }
+}
+
+/// The living processes that truly are a service's.
+pub(crate) fn alive<'a>(kernel: &'a Kernel, service: ServiceId, roles: &[Role]) -> Vec<&'a Proc> {
+    kernel
+        .processes
+        .values()
+        .filter(|process| process.is_alive() && process.owner == Some(service))
+        .filter(|process| roles.contains(&process.image.role))
+        .collect()
+}

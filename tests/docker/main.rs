@@ -1,0 +1,45 @@
+//! End to end: the images of the Dockerfiles in a Docker engine, with Debian's apache2 and sshd. Where no engine
+//! answers every test is ignored. Takes minutes the first time, when it builds the images.
+
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod container;
+mod daemons;
+mod demonstration;
+mod foreign;
+mod images;
+mod logins;
+mod seccomp;
+mod surroundings;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A test's name, and the test.
+type Test = (&'static str, fn());
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let engine = images::engine();
+    if let Err(reason) = &engine {
+        eprintln!("docker: ignored: no engine answers: {reason}");
+    }
+    let tests = [
+        demonstration::TESTS,
+        surroundings::TESTS,
+        daemons::TESTS,
+        logins::TESTS,
+        foreign::TESTS,
+        seccomp::TESTS,
+    ]
+    .concat();
+    let trials = tests.into_iter().map(|(name, test)| {
+        let run = move || {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(engine.is_err())
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}

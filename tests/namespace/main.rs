@@ -1,0 +1,57 @@
+//! The real binary with real programs, as PID 1 of a PID namespace. Needs no engine; where no namespace can be
+//! made (neither root nor user namespaces) every test is ignored.
+
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod adoption;
+#[path = "../common/mod.rs"]
+mod common;
+mod control;
+mod faults;
+mod machine;
+mod matching;
+mod never;
+mod orphans;
+mod player;
+mod presence;
+mod shutdown;
+mod slow;
+mod surroundings;
+mod traps;
+mod traps_around;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A test's name, and the test.
+type Test = (&'static str, fn());
+
+fn main() {
+    player::play_if_asked();
+    let arguments = Arguments::from_args();
+    let ignored = machine::way_in().is_none();
+    if ignored {
+        eprintln!("namespace: ignored: cannot make a PID namespace, neither as root nor in a user namespace");
+    }
+    let tests = [
+        presence::TESTS,
+        adoption::TESTS,
+        matching::TESTS,
+        orphans::TESTS,
+        shutdown::TESTS,
+        control::TESTS,
+        surroundings::TESTS,
+        never::TESTS,
+        slow::TESTS,
+        traps::TESTS,
+        traps_around::TESTS,
+    ];
+    let trials = tests.concat().into_iter().map(|(name, test)| {
+        let run = move || {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    });
+    let trials = trials.chain(faults::trials(ignored));
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
