@@ -127,26 +127,16 @@ fn process(pid: Pid, name: &str) -> Process {
         exe: Some(format!("/usr/bin/{name}").into()),
         mark: None,
         users: None,
+        memory: 0,
+        cpu: 0,
         foreign: false,
     }
 }
 
 fn config(services: usize) -> Config {
-    let service = |at: usize| Service {
-        name: ServiceName::parse(&name(at)).expect("a valid name"),
-        start: Command { argv: vec![format!("/usr/bin/{}", name(at))], environment: Vec::new() },
-        stop: None,
-        matching: Match::by_default(name(at)),
-        interval: INTERVAL,
-        after: Vec::new(),
-        autostart: true,
-        backoff: Backoff { initial: Duration::from_millis(250), factor: 2.0, max: INTERVAL },
-        stable_after: Duration::from_secs(10),
-        start_timeout: Duration::from_secs(90),
-        stop_signal: Signal::SIGTERM,
-        stop_timeout: Duration::from_secs(5),
-        directory: None,
-        environment: BTreeMap::new(),
+    let service = |at: usize| {
+        let start = Command { argv: vec![format!("/usr/bin/{}", name(at))], environment: Vec::new() };
+        Service::new(ServiceName::parse(&name(at)).expect("a valid name"), start)
     };
     let manager = Manager {
         shutdown_timeout: Duration::from_secs(8),

@@ -93,6 +93,10 @@ pub struct Process {
     pub mark: Option<OsString>,
     /// Its users; `None` where nobody asked.
     pub users: Option<Users>,
+    /// Its resident memory in bytes (`rss`, proc_pid_stat(5)), pages that it shares with others included.
+    pub memory: u64,
+    /// The processor time that it and its threads have used, in clock ticks (`utime` and `stime`).
+    pub cpu: u64,
     /// True for a process of another container: another mount namespace, or where that cannot be read
     /// another cgroup. Never true where musterd is PID 1 of its PID namespace.
     pub foreign: bool,

@@ -125,10 +125,16 @@ pub enum StateName {
     Starting,
     /// Main process there, and ready.
     Running,
+    /// Running, its health check fails.
+    Unhealthy,
     /// Stop signal or stop command given, or what a crash left behind is being ended.
     Stopping,
     /// Missing; started again when the back-off is over.
     Backoff,
+    /// Ended, and not to be started again.
+    Exited,
+    /// Given up.
+    Failed,
 }
 
 impl fmt::Display for StateName {
@@ -138,8 +144,11 @@ impl fmt::Display for StateName {
             StateName::Waiting => "waiting",
             StateName::Starting => "starting",
             StateName::Running => "running",
+            StateName::Unhealthy => "unhealthy",
             StateName::Stopping => "stopping",
             StateName::Backoff => "backoff",
+            StateName::Exited => "exited",
+            StateName::Failed => "failed",
         })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Backoff, Command, Manager, Match, Service, ServiceName, after,
+    Backoff, Command, Environment, Manager, Match, Service, ServiceName, Template, Variable, after,
     command::Text,
     origin::Origin,
     report::Report,
@@ -159,14 +159,13 @@ fn service(tree: &Tree, name: &str, after: Vec<ServiceName>, report: &mut Report
     let interval = view.get(&schema::INTERVAL)?;
     let max = view.get(&schema::BACKOFF_MAX)?.min(interval);
     let variables = view.variables().into_iter();
-    let environment: BTreeMap<String, String> = variables
+    let set: BTreeMap<String, Variable> = variables
         .filter_map(|name| {
-            Some((name.to_owned(), (schema::ENVIRONMENT.parse)(&view.variable(name)?.value).ok()?))
+            let text = (schema::ENVIRONMENT.parse)(&view.variable(name)?.value).ok()?;
+            Some((name.to_owned(), Variable::Text(Template::plain(text))))
         })
         .collect();
     Some(Service {
-        name: ServiceName::parse(name).ok()?,
-        start,
         stop: stop.map(|(command, _)| command),
         matching: view.matching(basename),
         interval,
@@ -182,7 +181,8 @@ fn service(tree: &Tree, name: &str, after: Vec<ServiceName>, report: &mut Report
         stop_signal: view.get(&schema::STOP_SIGNAL)?,
         stop_timeout: view.get(&schema::STOP_TIMEOUT)?,
         directory: view.get(&schema::DIRECTORY),
-        environment,
+        environment: Environment { set, ..Environment::default() },
+        ..Service::new(ServiceName::parse(name).ok()?, start)
     })
 }
 

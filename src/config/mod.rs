@@ -1,8 +1,6 @@
 //! The configuration: parsed once, into types that cannot be wrong. Starts nothing.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
-
-use nix::sys::signal::Signal;
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 mod after;
 mod build;
@@ -21,6 +19,7 @@ mod parse;
 mod properties;
 mod report;
 mod schema;
+mod service;
 mod shell;
 mod tree;
 mod unquoted;
@@ -33,6 +32,10 @@ pub use matching::{Match, Regex, User};
 pub use origin::{Origin, SourceFile};
 pub use report::{Problem, Report};
 pub use schema::markdown;
+pub use service::{
+    Backoff, Capability, Check, CheckRule, Command, Environment, Group, Guard, Identity, Inherit, Kind,
+    Limit, Probe, Ready, ReadyRule, Remedy, Restart, Service, StartLimit, Template, TemplatePart, Variable,
+};
 
 /// Everything that musterd was told, validated.
 #[derive(Clone, Debug)]
@@ -121,57 +124,4 @@ impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// One service.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Service {
-    /// Its name.
-    pub name: ServiceName,
-    /// What starts it.
-    pub start: Command,
-    /// What stops it; `None`: `stop_signal`.
-    pub stop: Option<Command>,
-    /// Which process it is.
-    pub matching: Match,
-    /// How long an absence that no event told of may last.
-    pub interval: Duration,
-    /// The services that must be ready before it is started and that are stopped after it.
-    pub after: Vec<ServiceName>,
-    /// Whether it is wanted from the beginning.
-    pub autostart: bool,
-    /// The pause before a restart.
-    pub backoff: Backoff,
-    /// After how long a run the back-off begins anew; zero: every restart is immediate.
-    pub stable_after: Duration,
-    /// How long a start command may work.
-    pub start_timeout: Duration,
-    /// The signal that asks it to stop.
-    pub stop_signal: Signal,
-    /// How long it has to stop before it is killed.
-    pub stop_timeout: Duration,
-    /// The directory that its commands run in; `None`: musterd's own.
-    pub directory: Option<PathBuf>,
-    /// Variables of its environment besides musterd's own.
-    pub environment: BTreeMap<String, String>,
-}
-
-/// A command: an argument vector, executed directly.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// The argument vector, never empty; a command that needs a shell has become `/bin/sh -c …`.
-    pub argv: Vec<String>,
-    /// Its leading `VAR=value` words.
-    pub environment: Vec<(String, String)>,
-}
-
-/// The pause before a restart: none the first time, then `initial`, growing by `factor` up to `max`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Backoff {
-    /// The pause before the second restart in a row.
-    pub initial: Duration,
-    /// What each further pause is multiplied by; 1 at least.
-    pub factor: f64,
-    /// The longest pause (never more than the service's interval).
-    pub max: Duration,
 }

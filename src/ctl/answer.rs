@@ -84,23 +84,27 @@ fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
         .collect()
 }
 
+/// Runs, or is done and not to be started again.
 fn runs(state: StateName) -> bool {
     match state {
-        StateName::Running => true,
+        StateName::Running | StateName::Exited => true,
         StateName::Stopped
         | StateName::Waiting
         | StateName::Starting
+        | StateName::Unhealthy
         | StateName::Stopping
-        | StateName::Backoff => false,
+        | StateName::Backoff
+        | StateName::Failed => false,
     }
 }
 
 fn has_stopped(state: StateName) -> bool {
     match state {
-        StateName::Stopped => true,
+        StateName::Stopped | StateName::Exited | StateName::Failed => true,
         StateName::Waiting
         | StateName::Starting
         | StateName::Running
+        | StateName::Unhealthy
         | StateName::Stopping
         | StateName::Backoff => false,
     }

@@ -48,12 +48,14 @@ fn row(service: &Status) -> [String; 5] {
         service.state.to_string(),
         service.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
         match service.state {
-            StateName::Running => duration(service.seconds),
+            StateName::Running | StateName::Unhealthy => duration(service.seconds),
             StateName::Stopped
             | StateName::Waiting
             | StateName::Starting
             | StateName::Stopping
-            | StateName::Backoff => "-".to_owned(),
+            | StateName::Backoff
+            | StateName::Exited
+            | StateName::Failed => "-".to_owned(),
         },
         service.restarts.to_string(),
     ]
@@ -74,8 +76,8 @@ fn colour(state: StateName) -> &'static str {
     match state {
         StateName::Running => "\x1b[32m",
         StateName::Waiting | StateName::Starting | StateName::Stopping => "\x1b[33m",
-        StateName::Backoff => "\x1b[31m",
-        StateName::Stopped => "\x1b[2m",
+        StateName::Unhealthy | StateName::Backoff | StateName::Failed => "\x1b[31m",
+        StateName::Stopped | StateName::Exited => "\x1b[2m",
     }
 }
 

@@ -359,6 +359,7 @@ impl Manager {
                 tell(&notice);
                 self.output.relieve(self.now);
             }
+            Action::AwaitLine { .. } => {}
             Action::FlushOutput(service) => self.output.ended(self.outlet(service), self.now),
             Action::Exit(code) => self.exit = Some(code),
         }
@@ -370,6 +371,7 @@ impl Manager {
         let command = match purpose {
             Purpose::Start => Some(&config.start),
             Purpose::Stop => config.stop.as_ref(),
+            Purpose::Probe(_) => None,
         };
         let Some(command) = command else {
             let error = "cannot stop by command: none is configured".to_owned();

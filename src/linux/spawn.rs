@@ -28,7 +28,7 @@ use super::{
     vfork::{Maker, Order},
 };
 use crate::{
-    config::{Command, Service},
+    config::{Command, Service, Template, TemplatePart, Variable},
     process::ProcessId,
     text::cannot,
 };
@@ -231,13 +231,30 @@ impl Spawner {
 
 /// What the service and the command add to musterd's environment, the latter over the former.
 fn variables(command: &Command, service: &Service) -> Result<BTreeMap<OsString, CString>, NulError> {
-    let of_service = service.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let texts: Vec<(&str, String)> = service
+        .environment
+        .set
+        .iter()
+        .filter_map(|(name, value)| match value {
+            Variable::Text(template) => Some((name.as_str(), plain(template))),
+            Variable::File(_) => None,
+        })
+        .collect();
+    let of_service = texts.iter().map(|(name, value)| (*name, value.as_str()));
     let of_command = command.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     of_service
         .chain(of_command)
         .chain([(MARK, service.name.as_str())])
         .map(|(name, value)| Ok((OsString::from(name), variable(OsStr::new(name), OsStr::new(value))?)))
         .collect()
+}
+
+fn plain(template: &Template) -> String {
+    let text = |part: &TemplatePart| match part {
+        TemplatePart::Text(text) => text.clone(),
+        TemplatePart::Variable { default, .. } => default.clone().unwrap_or_default(),
+    };
+    template.parts.iter().map(text).collect()
 }
 
 fn variable(name: &OsStr, value: &OsStr) -> Result<CString, NulError> {

@@ -31,6 +31,10 @@ pub(super) struct Stat {
     pub(super) parent: Pid,
     /// The session's ID.
     pub(super) session: Pid,
+    /// The processor time used, in clock ticks.
+    pub(super) cpu: u64,
+    /// The resident memory, in pages.
+    pub(super) pages: u64,
 }
 
 /// Reads the facts of a process.
@@ -97,6 +101,8 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
         life,
         parent: pid_or_none(field(4)?)?,
         session: pid_or_none(field(6)?)?,
+        cpu: field(14)?.parse::<u64>().ok()?.saturating_add(field(15)?.parse().ok()?),
+        pages: field(24)?.parse().ok()?,
     })
 }
 
@@ -122,6 +128,7 @@ mod tests {
             assert_eq!(stat.comm, name);
             assert_eq!(stat.id, ProcessId { pid: 173, start: 4711 });
             assert_eq!((stat.parent, stat.session), (1, 170));
+            assert_eq!((stat.cpu, stat.pages), (42, 77));
         }
         let mut line = line("x", 'S', 0, 1).into_bytes();
         line[5] = 0xff;
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_is_no_fact() {
         let line = line("sh", 'S', 0, 1);
-        let end = line.find("4711").unwrap();
+        let end = line.find("77").unwrap();
         for length in 0..end {
             assert_eq!(parse(&line.as_bytes()[..length]), None, "{length} bytes");
         }

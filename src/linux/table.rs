@@ -126,6 +126,8 @@ fn brief(stat: Stat) -> Process {
         exe: None,
         mark: None,
         users: None,
+        memory: stat.pages.saturating_mul(rustix::param::page_size() as u64),
+        cpu: stat.cpu,
         foreign: false,
     }
 }

@@ -21,6 +21,38 @@ pub enum Purpose {
     Start,
     /// The service's `stop`.
     Stop,
+    /// A probe: its exit code tells, 0 is success.
+    Probe(Probing),
+}
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Probing {
+    /// Whether what the service comes after answers: its place in `after_addresses`.
+    Address(u32),
+    /// Whether the service is ready.
+    Ready,
+    /// Whether the service is well.
+    Health,
+}
+
+/// What a service says of itself (sd_notify(3)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notification {
+    /// `READY=1`.
+    Ready,
+    /// `RELOADING=1`.
+    Reloading,
+    /// `STOPPING=1`.
+    Stopping,
+    /// `STATUS=…`.
+    Status(String),
+    /// `WATCHDOG=1`.
+    Watchdog,
+    /// `WATCHDOG=trigger`.
+    Unwell,
+    /// `MAINPID=…`.
+    MainPid(Pid),
 }
 
 /// What happened.
@@ -52,6 +84,24 @@ pub enum Event {
         process: ProcessId,
         /// How.
         exit: Exit,
+    },
+    /// The last line that a probe wrote, printable and cut to a line's length; before its `Ended`.
+    Said {
+        /// The probe's process.
+        process: ProcessId,
+        /// The line.
+        line: String,
+    },
+    /// A line as in the service's `ready.log` came while one was awaited (`Action::AwaitLine`).
+    LineSeen(ServiceId),
+    /// The service says something of itself; the sender's user is one that may.
+    Notified {
+        /// The service whose socket it came by.
+        service: ServiceId,
+        /// Who sent it.
+        sender: Pid,
+        /// What.
+        notification: Notification,
     },
     /// The answer to `Look::Orphans`: the children of musterd; `None` where the kernel doesn't list them.
     Orphans(Option<Vec<Pid>>),
@@ -104,6 +154,13 @@ pub enum Action {
     },
     /// Tell people.
     Tell(Notice),
+    /// From now on (or no longer) a line of the service's output is awaited that its `ready.log` is found in.
+    AwaitLine {
+        /// Whose output.
+        service: ServiceId,
+        /// Whether it is awaited.
+        awaited: bool,
+    },
     /// A process of the service ended: what it wrote last is given out.
     FlushOutput(ServiceId),
     /// End musterd with this exit code.

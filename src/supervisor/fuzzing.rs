@@ -26,6 +26,8 @@ pub(crate) fn names(input: &[u8]) {
         exe,
         mark: None,
         users: None,
+        memory: 0,
+        cpu: 0,
         foreign: false,
     };
     for name in Names::of(&process).iter().filter(|name| **name != *process.comm) {

@@ -69,6 +69,7 @@ impl Supervisor {
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process),
             Purpose::Stop => self.stopper_spawned(id, process),
+            Purpose::Probe(_) => {}
         }
     }
 
@@ -100,6 +101,7 @@ impl Supervisor {
         match purpose {
             Purpose::Start => self.start_failed(now, id, error, None),
             Purpose::Stop => self.stopper_failed(id, error),
+            Purpose::Probe(_) => {}
         }
     }
 

@@ -45,7 +45,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use event::{Action, ClientId, Event, Look, Notice, Purpose, ServiceId};
+pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
 pub use named::Wanted;
 
 use crate::{
@@ -158,6 +158,7 @@ impl Supervisor {
             Event::Spawned { service, purpose, process } => self.spawned(now, service, purpose, process),
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
             Event::Ended { process, exit } => self.ended(now, process, exit),
+            Event::Said { .. } | Event::LineSeen(_) | Event::Notified { .. } => {}
             Event::Orphans(_) | Event::Scanned(_) if self.ends != self.ends_before_look => {}
             Event::Orphans(children) => self.orphans_seen(now, children),
             Event::Scanned(table) => self.scanned(now, &table),

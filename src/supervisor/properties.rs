@@ -65,6 +65,8 @@ fn process(names: Vec<String>) -> impl Strategy<Value = Process> {
             argv,
             mark: mark.map(OsString::from),
             users: None,
+            memory: 0,
+            cpu: 0,
             foreign,
         }
     })

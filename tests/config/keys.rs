@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use musterd::config::{Config, LogFormat, LogLevel, Match, Regex, Service, User};
+use musterd::config::{Config, LogFormat, LogLevel, Match, Regex, Service, Template, User, Variable};
 use nix::sys::signal::Signal;
 
 use crate::layers::{config, service, sources};
@@ -116,6 +116,8 @@ fn the_rest_of_a_service() {
     assert_eq!(web("stop-signal = \"SIGQUIT\"").stop_signal, Signal::SIGQUIT);
     assert_eq!(web("directory = \"/srv\"").directory.as_deref(), Some(Path::new("/srv")));
     let environment = web("environment = { PORT = 80, DEBUG = true, A = \"b\" }").environment;
-    let pairs: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(pairs, [("A", "b"), ("DEBUG", "true"), ("PORT", "80")]);
+    let text = |text: &str| Variable::Text(Template::plain(text));
+    let pairs: Vec<_> = environment.set.into_iter().collect();
+    let expected = [("A", "b"), ("DEBUG", "true"), ("PORT", "80")];
+    assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), text(value))));
 }

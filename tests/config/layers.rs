@@ -115,7 +115,7 @@ fn a_services_own_value_beats_defaults_of_any_layer() {
     let config = config(&sources);
     assert_eq!(service(&config, "web").interval, Duration::from_secs(2));
     assert_eq!(service(&config, "db").interval, Duration::from_secs(9));
-    assert_eq!(service(&config, "db").environment.len(), 2);
+    assert_eq!(service(&config, "db").environment.set.len(), 2);
 }
 
 #[test]

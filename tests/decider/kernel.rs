@@ -378,6 +378,8 @@ impl Kernel {
             exe: process.image.exe.clone().filter(|_| process.is_alive()),
             mark: process.mark.clone().filter(|_| process.is_alive()),
             users: Some(Users { real: 0, effective: process.image.user }),
+            memory: 0,
+            cpu: 0,
             foreign: process.image.foreign,
         });
         Table { processes: processes.collect(), named: self.named.clone() }

@@ -7,25 +7,7 @@ use nix::sys::signal::Signal;
 
 /// A service with the defaults of the configuration.
 pub(crate) fn service(name: &str, start: &str) -> Service {
-    let interval = Duration::from_secs(60);
-    let argv = command(start);
-    let base = argv.argv[0].rsplit('/').next().unwrap().to_owned();
-    Service {
-        name: ServiceName::parse(name).unwrap(),
-        start: argv,
-        stop: None,
-        matching: Match::by_default(base),
-        interval,
-        after: Vec::new(),
-        autostart: true,
-        backoff: Backoff { initial: Duration::from_millis(250), factor: 2.0, max: interval },
-        stable_after: Duration::from_secs(10),
-        start_timeout: Duration::from_secs(90),
-        stop_signal: Signal::SIGTERM,
-        stop_timeout: Duration::from_secs(5),
-        directory: None,
-        environment: BTreeMap::new(),
-    }
+    Service::new(ServiceName::parse(name).unwrap(), command(start))
 }
 
 pub(crate) fn command(text: &str) -> Command {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, os::fd::AsFd, path::PathBuf, time::Instant};
 
 use musterd::{
+    config::{Template, Variable},
     linux::spawn::{SpawnError, Stage, Surroundings},
     process::{Exit, Pid},
 };
@@ -12,6 +13,10 @@ use nix::{
 };
 
 use crate::support::{Shell, content};
+
+fn text(value: &str) -> Variable {
+    Variable::Text(Template::plain(value))
+}
 
 fn field(status: &str, name: &str) -> String {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -56,8 +61,8 @@ pub(crate) fn a_process_is_known_by_its_start() {
 pub(crate) fn the_environment_has_four_layers() {
     let mut shell = Shell::new();
     let of_service = [("B", "service"), ("C", "service"), ("D", "service"), ("MUSTERD_SERVICE", "stolen")];
-    shell.service.environment =
-        of_service.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    shell.service.environment.set =
+        of_service.map(|(name, value)| (name.to_owned(), text(value))).into_iter().collect();
     let spawned = shell.spawn_with(&["env"], &[("D", "command"), ("E", "command\nof two lines")]).unwrap();
     shell.watcher.add_child(&shell.epoll, spawned);
     shell.ends(1);
@@ -86,9 +91,9 @@ pub(crate) fn a_command_runs_in_its_directory() {
     shell.service.directory = Some(directory.clone());
     let expected = format!("{}\n", directory.display());
     assert_eq!(shell.output(&["./here"]), expected);
-    shell.service.environment = BTreeMap::from([("PATH".to_owned(), "/nowhere:.:/bin".to_owned())]);
+    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), text("/nowhere:.:/bin"))]);
     assert_eq!(shell.output(&["here"]), expected);
-    shell.service.environment = BTreeMap::from([("PATH".to_owned(), String::new())]);
+    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), text(""))]);
     assert_eq!(shell.output(&["here"]), expected);
 }
 
@@ -97,7 +102,8 @@ pub(crate) fn a_file_that_may_not_be_executed_is_passed_over() {
     let directory = shell.scratch.0.to_str().unwrap().to_owned();
     shell.scratch.file("true", "", 0o644);
     shell.scratch.file("only-here", "", 0o644);
-    shell.service.environment = BTreeMap::from([("PATH".to_owned(), format!("{directory}:/usr/bin:/bin"))]);
+    shell.service.environment.set =
+        BTreeMap::from([("PATH".to_owned(), format!("{directory}:/usr/bin:/bin"))]);
     shell.output(&["true"]);
     let error = shell.spawn(&["only-here"]).unwrap_err();
     assert_eq!(error.to_string(), "cannot execute only-here: permission denied");
@@ -106,7 +112,7 @@ pub(crate) fn a_file_that_may_not_be_executed_is_passed_over() {
 pub(crate) fn every_failure_says_why() {
     let mut shell = Shell::new();
     // An ordinary user's own may hold closed directories.
-    shell.service.environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
     let place = shell.scratch.0.to_str().unwrap().to_owned();
     let closed = shell.scratch.file("closed", "#!/bin/sh\n", 0o644);
     let garbage = shell.scratch.file("garbage", "hello\n", 0o755);

@@ -1,7 +1,6 @@
 //! What the tests of real processes share.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -10,7 +9,7 @@ use std::{
 };
 
 use musterd::{
-    config::{Backoff, Command, Match, Service, ServiceName},
+    config::{Command, Service, ServiceName},
     linux::{
         setup::Setup,
         spawn::{SpawnError, Spawned, Spawner, Surroundings},
@@ -20,10 +19,7 @@ use musterd::{
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        epoll::{Epoll, EpollCreateFlags},
-        signal::Signal,
-    },
+    sys::epoll::{Epoll, EpollCreateFlags},
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -147,20 +143,6 @@ pub(crate) fn content(path: impl AsRef<Path>) -> String {
 }
 
 fn service() -> Service {
-    Service {
-        name: ServiceName::parse("web").unwrap(),
-        start: Command { argv: vec!["true".to_owned()], environment: Vec::new() },
-        stop: None,
-        matching: Match::by_default("true"),
-        interval: Duration::from_secs(60),
-        after: Vec::new(),
-        autostart: true,
-        backoff: Backoff { initial: Duration::from_millis(250), factor: 2.0, max: Duration::from_secs(60) },
-        stable_after: Duration::from_secs(10),
-        start_timeout: Duration::from_secs(90),
-        stop_signal: Signal::SIGTERM,
-        stop_timeout: Duration::from_secs(5),
-        directory: None,
-        environment: BTreeMap::new(),
-    }
+    let start = Command { argv: vec!["true".to_owned()], environment: Vec::new() };
+    Service::new(ServiceName::parse("web").unwrap(), start)
 }

@@ -29,6 +29,8 @@ fn process(command: &str) -> Process {
         argv,
         mark: None,
         users: Some(Users { real: 0, effective: 1000 }),
+        memory: 0,
+        cpu: 0,
         foreign: false,
     }
 }

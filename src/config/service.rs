@@ -1,0 +1,344 @@
+//! What a service is told to be, as types that cannot be wrong. Reads nothing.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use nix::sys::{resource::Resource, signal::Signal};
+
+use super::{Match, Regex, ServiceName, User};
+
+/// One service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// Whether it is there for ever, or runs once to completion.
+    pub kind: Kind,
+    /// What starts it.
+    pub start: Command,
+    /// What stops it; `None`: `stop_signal`.
+    pub stop: Option<Command>,
+    /// Which process it is.
+    pub matching: Match,
+    /// How long an absence that no event told of may last.
+    pub interval: Duration,
+    /// The services that must be ready (tasks: done) before it is started and that are stopped after it.
+    pub after: Vec<ServiceName>,
+    /// What must answer outside before it is started, each an address for `musterd probe`.
+    pub after_addresses: Vec<String>,
+    /// Whether it is wanted from the beginning.
+    pub autostart: bool,
+    /// Whether it is started again when it ended.
+    pub restart: Restart,
+    /// The exit codes that are no failure.
+    pub success_codes: Vec<u8>,
+    /// The pause before a restart.
+    pub backoff: Backoff,
+    /// After how long a run the back-off begins anew; zero: every restart is immediate.
+    pub stable_after: Duration,
+    /// After so many starts it is given up; `None`: never.
+    pub start_limit: Option<StartLimit>,
+    /// Whether the container ends when the service ends for good.
+    pub essential: bool,
+    /// How long a start command may work.
+    pub start_timeout: Duration,
+    /// When it is ready.
+    pub ready: Ready,
+    /// How its health is checked; `None`: not at all.
+    pub check: Option<Check>,
+    /// The signal that asks it to stop.
+    pub stop_signal: Signal,
+    /// How long it has to stop before it is killed.
+    pub stop_timeout: Duration,
+    /// The most memory of main process and descendants together, in bytes.
+    pub memory_max: Option<Guard<u64>>,
+    /// The most processor time of main process and descendants together, in percent of one processor.
+    pub cpu_max: Option<Guard<f64>>,
+    /// The directory that its commands run in; `None`: musterd's own.
+    pub directory: Option<PathBuf>,
+    /// As whom its commands run.
+    pub identity: Identity,
+    /// What its commands find in their environment.
+    pub environment: Environment,
+    /// The file mode creation mask; `None`: musterd's own.
+    pub umask: Option<u32>,
+    /// The nice value, -20 to 19; `None`: musterd's own.
+    pub nice: Option<i32>,
+    /// Resource limits besides musterd's own.
+    pub limits: Vec<Limit>,
+    /// How willingly the kernel kills it when memory is out, -1000 to 1000; `None`: as musterd.
+    pub oom_score_adj: Option<i32>,
+    /// The capabilities that it keeps; `None`: what the user's change leaves.
+    pub capabilities: Option<Vec<Capability>>,
+    /// Whether its programs can gain no privileges (set-user-ID bits, file capabilities).
+    pub no_new_privileges: bool,
+    /// Whether it has musterd's terminal, stdin, stdout and stderr (`--main`).
+    pub terminal: bool,
+}
+
+impl Service {
+    /// A service with the defaults of the table of keys, whose process bears the basename of `start`.
+    pub fn new(name: ServiceName, start: Command) -> Self {
+        const INTERVAL: Duration = Duration::from_secs(60);
+        let basename = start.argv.first().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
+        Service {
+            name,
+            kind: Kind::Service,
+            stop: None,
+            matching: Match::by_default(basename),
+            start,
+            interval: INTERVAL,
+            after: Vec::new(),
+            after_addresses: Vec::new(),
+            autostart: true,
+            restart: Restart::Always,
+            success_codes: vec![0],
+            backoff: Backoff { initial: Duration::from_millis(250), factor: 2.0, max: INTERVAL },
+            stable_after: Duration::from_secs(10),
+            start_limit: None,
+            essential: false,
+            start_timeout: Duration::from_secs(90),
+            ready: Ready { rule: ReadyRule::Started, timeout: Duration::from_secs(90) },
+            check: None,
+            stop_signal: Signal::SIGTERM,
+            stop_timeout: Duration::from_secs(5),
+            memory_max: None,
+            cpu_max: None,
+            directory: None,
+            identity: Identity::default(),
+            environment: Environment::default(),
+            umask: None,
+            nice: None,
+            limits: Vec::new(),
+            oom_score_adj: None,
+            capabilities: None,
+            no_new_privileges: false,
+            terminal: false,
+        }
+    }
+}
+
+/// A command: an argument vector, executed directly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The argument vector, never empty; a command that needs a shell has become `/bin/sh -c …`.
+    pub argv: Vec<String>,
+    /// Its leading `VAR=value` words.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What the end of a service means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// It is there as long as it is wanted.
+    #[default]
+    Service,
+    /// It runs once to completion.
+    Task,
+}
+
+/// Whether a service that ended is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// However it ended; a task until it succeeds.
+    #[default]
+    Always,
+    /// Unless it exited with a code of success.
+    OnFailure,
+    /// In no case.
+    Never,
+}
+
+/// The pause before a restart: none the first time, then `initial`, growing by `factor` up to `max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// The pause before the second restart in a row.
+    pub initial: Duration,
+    /// What each further pause is multiplied by; 1 at least.
+    pub factor: f64,
+    /// The longest pause (never more than the service's interval).
+    pub max: Duration,
+}
+
+/// A service is given up when it would be started more often than this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartLimit {
+    /// So many starts, 1 at least.
+    pub starts: u32,
+    /// Within this time.
+    pub within: Duration,
+}
+
+/// When a service is ready.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ready {
+    /// What shows it.
+    pub rule: ReadyRule,
+    /// How long that may take; then the start has failed.
+    pub timeout: Duration,
+}
+
+/// What shows that a service is ready.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReadyRule {
+    /// Its main process exists.
+    Started,
+    /// The probe succeeds.
+    Probe(Probe),
+    /// A line of its output in which this is found.
+    Log(Regex),
+    /// It says so itself (`READY=1`, sd_notify(3)).
+    Notify,
+    /// Its main process has existed for so long.
+    Delay(Duration),
+}
+
+/// A question that a process of its own answers, by its exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A command of the service's, run as it.
+    Exec(Command),
+    /// An address for `musterd probe`: `tcp://HOST:PORT` or `http://…`.
+    Address(String),
+}
+
+/// A repeated check of a running service's health.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What is looked at.
+    pub rule: CheckRule,
+    /// The pause between two of them, from end to begin; for `Notify` the longest silence.
+    pub every: Duration,
+    /// How long one may take; then it failed.
+    pub timeout: Duration,
+    /// So many failures in a row make the service unhealthy, 1 at least.
+    pub retries: u32,
+    /// What is done then.
+    pub on_failure: Remedy,
+}
+
+/// What a check looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckRule {
+    /// Whether the probe succeeds.
+    Probe(Probe),
+    /// Whether the service itself says that it lives (`WATCHDOG=1`, sd_notify(3)).
+    Notify,
+}
+
+/// What is done about a service that is not as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Remedy {
+    /// It is stopped and started again.
+    #[default]
+    Restart,
+    /// People are told, and the state shows it.
+    Report,
+}
+
+/// A limit that musterd watches itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guard<T> {
+    /// More than this is too much.
+    pub max: T,
+    /// For so long it may be too much; zero: not even once.
+    pub lasting: Duration,
+    /// What is done then.
+    pub on_excess: Remedy,
+}
+
+/// As whom commands run; what is not given is as musterd's own, or follows the user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: Option<User>,
+    /// The group; `None`: the user's own.
+    pub group: Option<Group>,
+    /// The supplementary groups; `None`: those of the user in /etc/group.
+    pub groups: Option<Vec<Group>>,
+}
+
+/// A group, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// By name: looked up in /etc/group at each start.
+    Name(String),
+    /// By group ID.
+    Id(u32),
+}
+
+/// What commands find in their environment: what is inherited, then the files, then what is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// Which of musterd's own variables.
+    pub inherit: Inherit,
+    /// Of these none.
+    pub unset: Vec<String>,
+    /// Files of `NAME=value` lines, read at each start.
+    pub files: Vec<PathBuf>,
+    /// The variables that are set.
+    pub set: BTreeMap<String, Variable>,
+}
+
+/// Which of musterd's own variables a service inherits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Inherit {
+    /// Every one.
+    #[default]
+    All,
+    /// None; PATH is still set to a default.
+    None,
+    /// Those of these names.
+    Only(Vec<String>),
+}
+
+/// The value of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// Text, perhaps with references to other variables.
+    Text(Template),
+    /// A secret: what this file holds at each start, without a newline at its end. Never shown.
+    File(PathBuf),
+}
+
+/// Text with references to variables: `${NAME}`, `${NAME:-default}`; `$${` stands for `${`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// What it is made of, in order.
+    pub parts: Vec<TemplatePart>,
+}
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// Text as it is.
+    Text(String),
+    /// The value of a variable of musterd's environment or of the files.
+    Variable {
+        /// Its name.
+        name: String,
+        /// What stands for it where it is unset or empty; `None`: then the start fails.
+        default: Option<String>,
+    },
+}
+
+impl Template {
+    /// Text without references.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Template { parts: vec![TemplatePart::Text(text.into())] }
+    }
+}
+
+/// A resource limit (getrlimit(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Of what.
+    pub resource: Resource,
+    /// What counts now; `u64::MAX`: unlimited.
+    pub soft: u64,
+    /// How far it can be raised; `u64::MAX`: unlimited.
+    pub hard: u64,
+}
+
+/// A capability by its number (capabilities(7), linux/capability.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Capability(pub u8);
