@@ -136,7 +136,7 @@ fn lives(machine: &mut Machine) -> bool {
     assert_eq!(machine.named("alpha").len(), 1);
     let managers = machine.named("musterd");
     let manager = managers.iter().find(|process| process.parent == 1).expect("strace's child");
-    machine.kill("TERM", manager.pid);
+    machine.terminate(manager.pid);
     assert_eq!(machine.wait_end(), Some(0), "{}", machine.output());
     true
 }

@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    io::Write,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
@@ -36,6 +37,18 @@ fn unshare(way: &[&str]) -> Command {
     command
 }
 
+/// Makes a program of a file, or of `text` for `/dev/stdin`. By another process: were it written here, a child that
+/// another test starts meanwhile would hold a copy of the descriptor, and nobody could execute it (ETXTBSY).
+fn install(from: &str, text: &str, to: &str) {
+    let mut install = Command::new("install")
+        .args(["-m", "755", from, to])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("coreutils' install");
+    install.stdin.take().expect("its stdin").write_all(text.as_bytes()).expect("it reads its stdin");
+    assert!(install.wait().expect("our own child").success(), "cannot install {to}");
+}
+
 /// The files of one test: programs, configuration, what they write. Removed at its end.
 pub(crate) struct Folder(PathBuf);
 
@@ -53,22 +66,24 @@ impl Folder {
     /// A program of this name that sleeps for as many seconds as its argument says.
     pub(crate) fn sleeper(&self, name: &str) -> String {
         let path = self.path(name);
-        fs::copy("/bin/sleep", &path).expect("a copy of sleep");
+        install("/bin/sleep", "", &path);
         path
     }
 
     /// A shell script of this name, with `$folder` set.
     pub(crate) fn script(&self, name: &str, body: &str) -> String {
         let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\nfolder='{}'\n{body}\n", self.0.display())).expect("a script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+        install("/dev/stdin", &format!("#!/bin/sh\nfolder='{}'\n{body}\n", self.0.display()), &path);
         path
     }
 
     /// A script of this name that daemonises: the first process leaves one in a session of its own, which writes
-    /// its PID to `starts`. As daemons do, the first one ends when the other is in its place.
+    /// its PID to `starts` once its own child is there: from then on it forks no other one of its name. As daemons
+    /// do, the first one ends when the other is in its place.
     pub(crate) fn daemon(&self, name: &str) -> String {
-        let body = "if [ \"$1\" = --daemon ]; then echo $$ >>$folder/starts; while :; do sleep 3600; done; fi\n\
+        let body = "if [ \"$1\" = --daemon ]; then sleep infinity &\n\
+                    until grep -qsx sleep /proc/$!/comm; do sleep 0.01; done\n\
+                    echo $$ >>$folder/starts; wait; fi\n\
                     setsid \"$0\" --daemon &\n\
                     until grep -qx $! $folder/starts; do sleep 0.01; done 2>/dev/null";
         self.script(name, body)
@@ -143,11 +158,14 @@ impl Machine {
             .spawn()
             .expect("unshare was there before");
         let children = format!("/proc/{0}/task/{0}/children", unshare.id());
-        let init = wait("unshare has forked", || {
+        // Until it has another name than its parent it is still in the /proc of the machine outside.
+        let init = wait("unshare has made the machine", || {
             if unshare.try_wait().expect("our own child").is_some() {
                 return Some(None);
             }
-            fs::read_to_string(&children).ok()?.trim().parse().ok().map(Some)
+            let init: i32 = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
+            let comm = fs::read_to_string(format!("/proc/{init}/comm")).ok()?;
+            (comm.trim_end() != "unshare").then_some(Some(init))
         });
         Self { folder, unshare, init }
     }
@@ -195,6 +213,12 @@ impl Machine {
     pub(crate) fn kill(&self, signal: &str, pid: i32) {
         let output = self.inside(&["kill", &format!("-{signal}"), &pid.to_string()]);
         assert!(output.status.success(), "{}", text(&output));
+    }
+
+    /// Asks a musterd below PID 1 to end, for `wait_end` to see. With PID 1 everything in the machine is killed, and
+    /// on a busy one that may be `kill` itself before it has said that it succeeded.
+    pub(crate) fn terminate(&self, manager: i32) {
+        self.inside(&["kill", "-TERM", &manager.to_string()]);
     }
 
     /// Sends a signal to PID 1 from outside, as an engine does.

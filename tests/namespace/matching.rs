@@ -180,7 +180,9 @@ fn a_client_with_the_words_of_a_service_is_not_it() {
     let socket = folder.path("silent.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
     let client = folder.script("client", &format!("exec {musterd} ctl --socket {socket} stop needle"));
-    let there = "until grep -q needle /proc/$!/cmdline; do sleep 0.01; done";
+    // Not before: the arguments of the shell that is to become the client are this whole script, with its needle.
+    let there =
+        "until grep -qx musterd /proc/$!/comm && grep -q needle /proc/$!/cmdline; do sleep 0.01; done";
     let script =
         format!("{client} >/dev/null 2>&1 &\n{there}\necho $! >{}\nexec \"$@\"", folder.path("client.pid"));
     let machine = Machine::start_by(folder, &script, &["-c", &config]);

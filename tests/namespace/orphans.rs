@@ -60,6 +60,6 @@ fn below_another_pid_1_orphans_are_adopted_and_reaped() {
     machine.wait_back("breeder", &before);
 
     // The shell exits with musterd's code.
-    machine.kill("TERM", manager.pid);
+    machine.terminate(manager.pid);
     assert_eq!(machine.wait_end(), Some(0));
 }

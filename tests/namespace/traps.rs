@@ -72,7 +72,11 @@ fn trap_05() {
         "[services.a]\nstart = 'sh {a}'\nmatch = 'a.sh'\n[services.b]\nstart = 'sh {b}'\nmatch = 'b.sh'\n\
          [services.c]\nstart = '{c}'\nmatch = 'c.sh'\n"
     ));
-    let script = before(&format!("sh {b}"), "sh") + &before(&c, "c.sh") + THEN_MUSTERD;
+    // A shell that is to become `setsid`, and then `sh PATH`, is called sh, too; with these arguments there are the
+    // last two only.
+    let there = format!("until grep -qszxF '{b}' /proc/$!/cmdline; do sleep 0.01; done\n");
+    let called_sh = "until grep -qsx sh /proc/$!/comm; do sleep 0.01; done\n";
+    let script = format!("setsid sh {b} &\n{there}{called_sh}") + &before(&c, "c.sh") + THEN_MUSTERD;
     let machine = Machine::start_by(folder, &script, &["-c", &config]);
     let [a, b, c] = ["a", "b", "c"].map(|name| machine.wait_running(name));
     for adopted in [&b, &c] {
