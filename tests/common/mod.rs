@@ -8,8 +8,9 @@ use std::{
 
 use serde::Deserialize;
 
-/// Long enough for a machine that is busy with other things; a test that passes waits only as long as it must.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+/// Long enough for a machine that is busy with other things; a test that passes waits only as long as it must. Less
+/// than the usual interval of a minute, by whose scan all would come at last.
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 /// Between two looks at a condition: short beside what is waited for, long beside the cost of a look.
 const LOOK: Duration = Duration::from_millis(10);

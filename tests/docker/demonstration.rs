@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
 };
 
 use crate::{
@@ -62,9 +61,8 @@ fn both_services_run_and_stop_in_order() {
         assert!(line.contains(&pid(service).to_string()), "{line}");
     }
 
-    let begin = now();
+    // By then, or else the engine kills it and the code is another one.
     assert_eq!(container.stop(), "0", "{}", container.logs());
-    assert!(begin.elapsed() < Duration::from_secs(10), "an engine kills after ten seconds");
     assert_eq!(container.inspect("{{.State.OOMKilled}}"), "false");
 }
 
