@@ -1,8 +1,10 @@
 //! What is missing is started, at once and once only.
 
+use std::time::Duration;
+
 use crate::{
     Test,
-    common::wait,
+    common::{now, wait},
     machine::{Folder, Machine, pid},
 };
 
@@ -16,6 +18,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_crash_loop_is_slowed_and_delays_nobody", a_crash_loop_is_slowed_and_delays_nobody),
     ("a_wrong_command_is_told_once", a_wrong_command_is_told_once),
 ];
+
+/// In which the kernel tells when a process started (USER_HZ, time(7)).
+const TICK: Duration = Duration::from_millis(10);
 
 fn commands_and_configured_services_are_started() {
     let folder = Folder::new("started");
@@ -110,6 +115,9 @@ fn a_session_that_a_daemon_makes_late_is_ended_too() {
     let old = wait("a worker in the new session", || {
         machine.named("worker").into_iter().find(|worker| worker.session == pid(&before))
     });
+    // What is younger than a tick of the kernel's clock cannot be told from what has a PID that came again.
+    let seen = now();
+    wait("it is older", || (seen.elapsed() >= 2 * TICK).then_some(()));
 
     machine.kill("KILL", pid(&before));
     wait("the old worker has ended", || {
