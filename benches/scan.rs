@@ -129,6 +129,7 @@ fn process(pid: Pid, name: &str) -> Process {
         users: None,
         memory: 0,
         cpu: 0,
+        probe: false,
         foreign: false,
     }
 }

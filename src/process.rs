@@ -97,6 +97,8 @@ pub struct Process {
     pub memory: u64,
     /// The processor time that it and its threads have used, in clock ticks (`utime` and `stime`).
     pub cpu: u64,
+    /// Whether its environment has the mark of musterd's probes: it is a probe or was left by one, never a service.
+    pub probe: bool,
     /// True for a process of another container: another mount namespace, or where that cannot be read
     /// another cgroup. Never true where musterd is PID 1 of its PID namespace.
     pub foreign: bool,

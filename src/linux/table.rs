@@ -128,6 +128,7 @@ fn brief(stat: Stat) -> Process {
         users: None,
         memory: stat.pages.saturating_mul(rustix::param::page_size() as u64),
         cpu: stat.cpu,
+        probe: false,
         foreign: false,
     }
 }

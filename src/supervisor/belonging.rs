@@ -49,7 +49,11 @@ impl Supervisor {
     pub(super) fn taken(&self, table: &Table, seeking: &HashSet<ServiceId>) -> HashSet<Pid> {
         let mut sessions = self.sessions_held(table);
         sessions.retain(|_, service| !seeking.contains(service));
-        let held = table.processes.iter().filter(|process| sessions.contains_key(&process.session));
+        let is_probes = |process: &Process| self.probed.contains_key(&process.session);
+        let held = table
+            .processes
+            .iter()
+            .filter(|process| sessions.contains_key(&process.session) || is_probes(process));
         let apart = self.apart.keys().map(|process| process.pid);
         self.owners.keys().copied().chain(apart).chain(held.map(|process| process.id.pid)).collect()
     }
@@ -84,10 +88,18 @@ impl Supervisor {
                     });
                     held.extend(sessions.map(|leader| (leader, id)));
                 }
-                State::Starting { starter: main, .. } | State::Running { main } => {
+                State::Starting { starter: main, .. }
+                | State::Readying { main, .. }
+                | State::Running { main }
+                | State::Unhealthy { main } => {
                     held.extend(main.sessions().map(|session| (session, id)));
                 }
-                State::Stopped | State::Waiting | State::Spawning | State::Backoff { .. } => {}
+                State::Stopped
+                | State::Waiting { .. }
+                | State::Spawning
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed => {}
             }
             held.extend(service.wrapper.map(|wrapper| (wrapper.pid, id)));
         }
@@ -120,7 +132,7 @@ impl Supervisor {
                 let began_since = |leader: &Process| leader.id.start >= gone.id.start;
                 gone.session == Some(session) || leader.is_none_or(began_since)
             }
-            (Found::Adopted(Rule::Record | Rule::Mark), _) => leader.is_none(),
+            (Found::Adopted(Rule::Record | Rule::Mark) | Found::Announced { .. }, _) => leader.is_none(),
             (Found::Daemonised { .. } | Found::TookOver { .. } | Found::Followed { .. }, None)
             | (Found::Adopted(_) | Found::Started, _) => false,
         };

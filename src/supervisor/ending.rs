@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use super::{
     Action, Cause, Look, Purpose, ServiceId, Supervisor,
     census::Census,
+    policy,
     presence::{self, Seeker},
     state::{Ending, Force, Goal, Gone, Main, Reason, Session, State},
 };
@@ -53,7 +54,7 @@ impl Supervisor {
     /// Whatever the service is doing is brought to an end; the goal stays as it is.
     pub(super) fn stop(&mut self, now: Time, id: ServiceId, reason: Reason) {
         match &self.services[id].state {
-            State::Running { main } => {
+            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main } => {
                 let main = main.clone();
                 let by_command = self.services[id].config.stop.is_some();
                 self.end_main(now, id, main, reason, by_command);
@@ -66,7 +67,11 @@ impl Supervisor {
                 Some(gone) => self.end_remains(now, id, gone, Vec::new()),
                 None => self.set(now, id, State::Stopped, reason),
             },
-            State::Stopped | State::Waiting | State::Backoff { .. } => {
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => {
                 self.set(now, id, State::Stopped, reason);
             }
             State::Stopping(_) => self.services[id].reason = reason,
@@ -91,6 +96,8 @@ impl Supervisor {
         let killed = ending.force == Force::Killed;
         let (level, message, what) = match reason {
             Reason::StartTimeout { .. } => (LogLevel::Warn, "start failed", "start command"),
+            Reason::ReadyTimeout { .. } => (LogLevel::Warn, "start failed", "main process"),
+            Reason::Unfit(_) => (LogLevel::Warn, "stopping", "main process"),
             _ => (LogLevel::Info, "stopping", "main process"),
         };
         let how = match (killed, by_command) {
@@ -177,8 +184,10 @@ impl Supervisor {
         let stays = self.services[id].wrapper.is_some();
         let main = self.services[id].main().filter(|main| main.id.pid == process.pid);
         let gone = main.map(|main| main.gone(exit, self.services[id].is_established(main, now), now));
+        let mut last_code = None;
         let State::Stopping(ending) = &mut self.services[id].state else { return };
         if let Some(gone) = gone {
+            last_code = Some(policy::exit_code(exit));
             ending.main = None;
             // A start command may have left its daemon just now; orphans come to musterd only if it was
             // the parent or is PID 1.
@@ -192,7 +201,9 @@ impl Supervisor {
         if ending.left.is_empty() && ending.main.is_none() && ending.look.is_none() {
             ending.look = Some(Look::Orphans);
         }
-        if failed && ending.main.is_some() {
+        let stays_main = ending.main.is_some();
+        self.services[id].last_code = last_code.unwrap_or(self.services[id].last_code);
+        if failed && stays_main {
             self.stopper_failed(id, format!("stop command {} {exit}", process.pid));
         }
         self.ending_proceeds(now, id);
@@ -269,7 +280,7 @@ impl Supervisor {
             return;
         }
         match self.services[id].goal {
-            Goal::Up => self.retry(now, id),
+            Goal::Up => self.go_on(now, id),
             Goal::Down => {
                 let why = self.services[id].reason.clone();
                 let reason = match gone {

@@ -28,6 +28,7 @@ pub(crate) fn names(input: &[u8]) {
         users: None,
         memory: 0,
         cpu: 0,
+        probe: false,
         foreign: false,
     };
     for name in Names::of(&process).iter().filter(|name| **name != *process.comm) {

@@ -3,30 +3,67 @@
 use std::time::Duration;
 
 use super::{
-    Action, Cause, Purpose, ServiceId, Supervisor, backoff,
+    Action, Cause, Probing, Purpose, ServiceId, Supervisor, backoff,
     pattern::Launcher,
+    policy::{self, Verdict},
+    service::Service,
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
 };
 use crate::{
-    config::LogLevel,
+    config::{LogLevel, StartLimit},
     process::{Exit, ProcessId},
     time::Time,
 };
 
+/// What a shell says of a command that it cannot execute.
+const NOT_EXECUTED: u8 = 127;
+
 impl Supervisor {
     /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
     pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
-        let missing: Vec<&str> = self.services[id]
+        let missing: Vec<String> = self.services[id]
             .after
             .iter()
-            .filter(|&&after| !matches!(self.services[after].state, State::Running { .. }))
-            .map(|&after| self.services[after].config.name.as_str())
+            .map(|&after| &self.services[after])
+            .filter(|after| !after.is_reached())
+            .map(Service::awaited)
             .collect();
-        if missing.is_empty() {
-            self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
-        } else {
+        let service = &self.services[id];
+        let answered = match service.state {
+            State::Waiting { answered } if missing.is_empty() => answered,
+            _ => 0,
+        };
+        if !missing.is_empty() {
             let reason = Reason::After(missing.join(", "));
-            self.set(now, id, State::Waiting, reason);
+            self.set(now, id, State::Waiting { answered }, reason);
+        } else if let Some(address) = service.config.after_addresses.get(answered) {
+            let reason = Reason::Address { address: address.clone(), said: None };
+            self.set(now, id, State::Waiting { answered }, reason);
+            if self.services[id].probe.is_none() {
+                self.run_probe(id, Probing::Address(u32::try_from(answered).unwrap_or(u32::MAX)));
+            }
+        } else if service.is_single_run() && service.recorded.is_none() {
+            self.start(now, id);
+        } else {
+            self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
+        }
+    }
+
+    /// An address that the service waits for answers.
+    pub(super) fn address_answered(&mut self, now: Time, id: ServiceId) {
+        if let State::Waiting { answered } = &mut self.services[id].state {
+            *answered += 1;
+            self.pursue(now, id);
+        }
+    }
+
+    /// A service has come into another state: what waits for it may go on, or shows why it can't.
+    pub(super) fn reconsider_dependents(&mut self, now: Time, id: ServiceId) {
+        for dependent in self.services[id].dependents.clone() {
+            let service = &self.services[dependent];
+            if matches!(service.state, State::Waiting { .. }) && service.goal == Goal::Up {
+                self.pursue(now, dependent);
+            }
         }
     }
 
@@ -37,8 +74,12 @@ impl Supervisor {
 
     /// Starts the service, of which a look has just shown nothing, unless its pause lasts.
     pub(super) fn start(&mut self, now: Time, id: ServiceId) {
-        if !self.back_off(now, id) {
-            let reason = self.services[id].reason.clone();
+        if !self.is_given_up(now, id) && !self.back_off(now, id) {
+            let service = &mut self.services[id];
+            service.note_start(now);
+            (service.heard_ready, service.says, service.announced) = (false, None, None);
+            let reason = service.reason.clone();
+            self.forget_usage(id);
             self.set(now, id, State::Spawning, reason);
             self.actions.push(Action::Spawn { service: id, purpose: Purpose::Start });
         }
@@ -46,8 +87,54 @@ impl Supervisor {
 
     /// Tries again: looks first whether somebody else started the service meanwhile.
     pub(super) fn retry(&mut self, now: Time, id: ServiceId) {
-        if !self.back_off(now, id) {
+        if !self.is_given_up(now, id) && !self.back_off(now, id) {
             self.pursue(now, id);
+        }
+    }
+
+    /// Nothing of the service is left, and it is wanted: its policy says what follows.
+    pub(super) fn go_on(&mut self, now: Time, id: ServiceId) {
+        let service = &self.services[id];
+        let verdict = service.cause.as_ref().map(|cause| policy::verdict(&service.config, cause));
+        match verdict {
+            None | Some(Verdict::Again) => self.retry(now, id),
+            Some(Verdict::Exited) => self.end_for_good(now, id, State::Exited, None),
+            Some(Verdict::Failed) => self.end_for_good(now, id, State::Failed, None),
+        }
+    }
+
+    /// Whether the next start would be one too many: then it is not made.
+    fn is_given_up(&mut self, now: Time, id: ServiceId) -> bool {
+        let service = &self.services[id];
+        let is_at_limit = service.is_at_limit(now.max(service.not_before));
+        if is_at_limit {
+            let limit = service.config.start_limit;
+            self.end_for_good(now, id, State::Failed, limit);
+        }
+        is_at_limit
+    }
+
+    /// The service is not started again.
+    fn end_for_good(&mut self, now: Time, id: ServiceId, state: State, limit: Option<StartLimit>) {
+        let service = &self.services[id];
+        let reason = match &service.cause {
+            Some(Cause::Ended(gone)) if matches!(state, State::Exited) => {
+                Reason::Over { gone: *gone, policy: policy::words(&service.config, *gone) }
+            }
+            Some(_) | None => Reason::GivenUp { cause: service.cause_text(), limit },
+        };
+        let (essential, name) = (service.config.essential, service.config.name.clone());
+        let (level, message) = match state {
+            State::Exited => (LogLevel::Info, "exited"),
+            _ => (LogLevel::Error, "failed"),
+        };
+        let code = if matches!(state, State::Failed) { service.last_code.max(1) } else { service.last_code };
+        let next = essential.then(|| "it is essential: ending all".to_owned());
+        self.tell(level, id, None, (message, reason.to_string(), next));
+        let what = state.name();
+        self.set(now, id, state, reason);
+        if essential {
+            self.end_with(now, code, &format!("essential service \"{name}\" has {what}"));
         }
     }
 
@@ -69,17 +156,20 @@ impl Supervisor {
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process),
             Purpose::Stop => self.stopper_spawned(id, process),
-            Purpose::Probe(_) => {}
+            Purpose::Probe(_) => self.probe_spawned(now, id, process),
         }
     }
 
     fn start_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId) {
-        let main = Main { id: process, since: now, session: Some(process.pid), found: Found::Started };
+        let (session, found) = (Some(process.pid), Found::Started);
+        let main = Main { id: process, since: now, session, found, was_ready: false };
         let service = &mut self.services[id];
-        if matches!(service.cause, Some(Cause::Ended(_))) {
+        if matches!(service.cause, Some(Cause::Ended(_) | Cause::Unfit(_))) {
             service.restarts += 1;
         }
         let why = service.cause_text();
+        self.tell(LogLevel::Info, id, Some(process.pid), ("started", why, None));
+        let service = &mut self.services[id];
         if service.pattern.launcher.is_some() {
             let until = now + service.config.start_timeout;
             service.wrapper = (service.pattern.launcher == Some(Launcher::Wrapper)).then_some(process);
@@ -87,10 +177,8 @@ impl Supervisor {
             let service = &mut self.services[id];
             service.next_check = service.next_check.min(service.next_look(now));
         } else {
-            service.told = None;
             self.run(now, id, main);
         }
-        self.tell(LogLevel::Info, id, Some(process.pid), ("started", why, None));
         if self.services[id].goal == Goal::Down {
             let reason = self.why_down();
             self.stop(now, id, reason);
@@ -99,9 +187,12 @@ impl Supervisor {
 
     pub(super) fn spawn_failed(&mut self, now: Time, id: ServiceId, purpose: Purpose, error: String) {
         match purpose {
-            Purpose::Start => self.start_failed(now, id, error, None),
+            Purpose::Start => {
+                self.services[id].last_code = NOT_EXECUTED;
+                self.start_failed(now, id, error, None);
+            }
             Purpose::Stop => self.stopper_failed(id, error),
-            Purpose::Probe(_) => {}
+            Purpose::Probe(probing) => self.probe_failed_to_start(now, id, probing, error),
         }
     }
 
@@ -110,8 +201,8 @@ impl Supervisor {
         let service = &mut self.services[id];
         service.failures = backoff::failures(&service.config, service.failures, ran);
         let pause = match (&cause, ran) {
-            (Cause::Ended(_), Some(_)) => backoff::pause(&service.config, service.failures),
-            (Cause::Ended(_), None) | (Cause::Failed(_), _) => {
+            (Cause::Ended(_) | Cause::Unfit(_), Some(_)) => backoff::pause(&service.config, service.failures),
+            (Cause::Ended(_) | Cause::Unfit(_), None) | (Cause::Failed(_), _) => {
                 backoff::pause_after_failure(&service.config, service.failures)
             }
         };
@@ -132,18 +223,7 @@ impl Supervisor {
             let reason = self.why_down();
             self.set(now, id, State::Stopped, reason);
         } else {
-            self.retry(now, id);
-        }
-    }
-
-    /// The main process is there.
-    pub(super) fn run(&mut self, now: Time, id: ServiceId, main: Main) {
-        let reason = self.services[id].running_reason(main.found);
-        self.set(now, id, State::Running { main }, reason);
-        for dependent in self.services[id].dependents.clone() {
-            if matches!(self.services[dependent].state, State::Waiting) {
-                self.pursue(now, dependent);
-            }
+            self.go_on(now, id);
         }
     }
 
@@ -160,10 +240,22 @@ impl Supervisor {
         let service = &mut self.services[id];
         service.wrapper.take_if(|wrapper| wrapper.pid == process.pid);
         let stays = service.wrapper.is_some();
+        if self.probed.contains_key(&process.pid) {
+            return self.probe_ended(now, id, process, exit);
+        }
         self.actions.push(Action::FlushOutput(id));
         match &self.services[id].state {
-            State::Running { main } | State::Starting { starter: main, .. } if main.id.pid == process.pid => {
+            State::Readying { main, .. }
+            | State::Running { main }
+            | State::Unhealthy { main }
+            | State::Starting { starter: main, .. }
+                if main.id.pid == process.pid =>
+            {
                 let gone = main.gone(exit, self.services[id].is_established(main, now), now);
+                self.services[id].last_code = policy::exit_code(exit);
+                if self.services[id].is_single_run() && policy::is_success(&self.services[id].config, exit) {
+                    return self.restart(now, id, gone);
+                }
                 // What a clean exit hands over to is in the table. After a crash it's enough to know whether
                 // the dead one left orphans, which come to musterd if it was the parent or is PID 1.
                 let ours = self.place.is_init || exit != Exit::Unknown;
@@ -175,25 +267,34 @@ impl Supervisor {
             }
             State::Stopping(_) => self.ended_while_stopping(now, id, process, exit),
             State::Stopped
-            | State::Waiting
+            | State::Waiting { .. }
             | State::Seeking(_)
             | State::Spawning
             | State::Starting { .. }
+            | State::Readying { .. }
             | State::Running { .. }
-            | State::Backoff { .. } => {}
+            | State::Unhealthy { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => {}
         }
     }
 
-    /// The service ended and left nothing: it is started again, now or after a pause.
+    /// The service ended and left nothing: its policy says whether it is started again, now or after a pause.
     pub(super) fn restart(&mut self, now: Time, id: ServiceId, gone: Gone) {
         if self.services[id].pattern.launcher.is_some() && !gone.established {
             let error = self.why_start_failed(id, gone);
             self.start_failed(now, id, error, Some(now.since(gone.since)));
         } else {
-            let pause = self.note(now, id, Cause::Ended(gone), Some(now.since(gone.since)));
+            let cause = Cause::Ended(gone);
+            let again = policy::verdict(&self.services[id].config, &cause) == Verdict::Again;
+            let pause = self.note(now, id, cause, Some(now.since(gone.since)));
+            if !again {
+                return self.go_on(now, id);
+            }
             self.start(now, id);
             let next = Some(format!("starting again {}", in_time(pause)));
-            if !pause.is_zero() {
+            if !pause.is_zero() && matches!(self.services[id].state, State::Backoff { .. }) {
                 self.tell(LogLevel::Warn, id, Some(gone.id.pid), ("ended", gone.to_string(), next));
             }
         }
@@ -217,6 +318,28 @@ impl Supervisor {
             format!("start command {pid} exited 0 but left no process that {}", self.described(id))
         } else {
             format!("start command {pid} {}", gone.exit)
+        }
+    }
+}
+
+impl Service {
+    /// Its name, and why it cannot be waited for with hope.
+    fn awaited(&self) -> String {
+        let name = &self.config.name;
+        match self.state {
+            State::Failed => format!("{name}, which failed: {}", self.reason),
+            State::Exited => format!("{name}, which exited"),
+            State::Stopped if self.goal == Goal::Down => format!("{name}, which is stopped"),
+            State::Unhealthy { .. } => format!("{name}, which is unhealthy"),
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. } => name.to_string(),
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn command_lines(process: &Process) -> impl Iterator<Item = &[OsStrin
 pub(super) fn is_candidate(process: &Process) -> bool {
     process.life == Life::Alive
         && !process.foreign
+        && !process.probe
         && !is_init_script(&process.argv)
         && !is_own_client(&process.argv)
 }
@@ -35,10 +36,10 @@ pub(super) fn is_manager(process: &Process) -> bool {
         && !is_own_client(&process.argv)
 }
 
-/// Whether this is `musterd ctl` or `musterd check`, in whose arguments a service's may be found.
+/// Whether this is a `musterd` that manages nothing, in whose arguments a service's may be found.
 fn is_own_client(argv: &[OsString]) -> bool {
     let is_musterd = argv.first().is_some_and(|first| title(first) == "musterd");
-    is_musterd && argv.get(1).is_some_and(|verb| verb == "ctl" || verb == "check")
+    is_musterd && argv.get(1).is_some_and(|verb| verb == "ctl" || verb == "check" || verb == "probe")
 }
 
 /// The names that a process answers to.

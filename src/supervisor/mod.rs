@@ -27,13 +27,19 @@ mod ending;
 mod event;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod guard;
+mod health;
 mod life;
 mod matching;
 mod named;
+mod notify;
 mod pattern;
+mod policy;
 mod presence;
+mod probe;
 #[cfg(test)]
 mod properties;
+mod readiness;
 mod requests;
 mod seek;
 mod service;
@@ -49,7 +55,7 @@ pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Pu
 pub use named::Wanted;
 
 use crate::{
-    config::{Config, LogLevel, Service as ServiceConfig},
+    config::{Config, Kind, LogLevel, Service as ServiceConfig},
     process::{Pid, ProcessId},
     time::Time,
 };
@@ -57,7 +63,7 @@ use belonging::Owner;
 use requests::Waiter;
 use service::{Cause, Service, Services};
 use shutdown::Phase;
-use state::{Goal, Reason, State};
+use state::{Goal, Reason, Session, State};
 
 /// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
 /// passes, and messages more often than this help nobody.
@@ -90,6 +96,14 @@ pub struct Supervisor {
     orphans: HashMap<Pid, Option<ServiceId>>,
     /// Processes of a service's name that left its session: on their own.
     apart: HashMap<ProcessId, ServiceId>,
+    /// The sessions of probes that run, or that may have left processes there, by their leaders' PIDs.
+    probed: HashMap<Pid, Session>,
+    /// What must be looked at to know whether probes that ended left anybody.
+    probes_left: Option<Look>,
+    /// Whether all that is managed are tasks: then musterd ends with the last of them.
+    has_tasks_only: bool,
+    /// What musterd exits with once it is asked to end.
+    exit_code: u8,
     /// The services that need a look.
     looking: BTreeSet<ServiceId>,
     /// How many ends were told, and how many of them before the last look was asked for.
@@ -131,6 +145,10 @@ impl Supervisor {
             owners: HashMap::new(),
             orphans: HashMap::new(),
             apart: HashMap::new(),
+            probed: HashMap::new(),
+            probes_left: None,
+            has_tasks_only: config.services.iter().all(|service| service.kind == Kind::Task),
+            exit_code: 0,
             looking: BTreeSet::new(),
             ends: 0,
             ends_before_look: 0,
@@ -158,7 +176,11 @@ impl Supervisor {
             Event::Spawned { service, purpose, process } => self.spawned(now, service, purpose, process),
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
             Event::Ended { process, exit } => self.ended(now, process, exit),
-            Event::Said { .. } | Event::LineSeen(_) | Event::Notified { .. } => {}
+            Event::Said { process, line } => self.probe_said(process, line),
+            Event::LineSeen(service) => self.heard_ready(now, service),
+            Event::Notified { service, sender, notification } => {
+                self.notified(now, service, sender, notification);
+            }
             Event::Orphans(_) | Event::Scanned(_) if self.ends != self.ends_before_look => {}
             Event::Orphans(children) => self.orphans_seen(now, children),
             Event::Scanned(table) => self.scanned(now, &table),
@@ -166,6 +188,7 @@ impl Supervisor {
             Event::Asked { client, request } => self.asked(now, client, request),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
+        self.end_when_tasks_are_done(now);
         self.proceed_shutdown(now);
         self.answer_waiters(now);
         std::mem::take(&mut self.actions)
@@ -179,7 +202,7 @@ impl Supervisor {
             return None;
         }
         let services = self.looking.iter().filter_map(|&id| self.services[id].needs());
-        services.chain(self.phase.needs()).max()
+        services.chain(self.phase.needs()).chain(self.look_for_probes_left()).max()
     }
 
     /// When to step again, if nothing happens before.
@@ -236,22 +259,29 @@ impl Supervisor {
                 }
                 State::Backoff { until } if *until <= now => self.pursue(now, id),
                 State::Starting { until, .. } if *until <= now => self.start_timed_out(now, id),
+                State::Readying { until, .. } if *until <= now => self.readying_over(now, id),
                 State::Stopping(_) => self.kill_if_late(now, id),
                 // The answer comes at once: it was lost.
                 State::Spawning => self.pursue(now, id),
                 State::Stopped
-                | State::Waiting
+                | State::Waiting { .. }
                 | State::Starting { .. }
+                | State::Readying { .. }
                 | State::Running { .. }
-                | State::Backoff { .. } => {}
+                | State::Unhealthy { .. }
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed => {}
             }
+            self.probe_due(now, id);
         }
     }
 
     /// Changes the state; `since` is kept while people see the same one.
     fn set(&mut self, now: Time, id: ServiceId, state: State, reason: Reason) {
         let service = &mut self.services[id];
-        if service.state.name() != state.name() {
+        let is_new = service.state.name() != state.name();
+        if is_new {
             service.since = now;
         }
         service.state = state;
@@ -260,6 +290,11 @@ impl Supervisor {
             self.looking.insert(id);
         } else {
             self.looking.remove(&id);
+        }
+        self.drop_unsuited_probe(id);
+        self.await_line(id);
+        if is_new {
+            self.reconsider_dependents(now, id);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     seek::started,
 };
 use crate::{
-    config::{Match, Service, User},
+    config::{Kind, Match, Service, User},
     process::{Named, Pid, Pidfile, Process},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Pattern {
     script: Option<OsString>,
     /// What the start command is, if it cannot itself be the service.
     pub(super) launcher: Option<Launcher>,
+    /// Whether only musterd's record can name its process: no other than the one that musterd started is it.
+    pub(super) is_single_run: bool,
 }
 
 /// A start command that is not itself the service.
@@ -57,14 +59,16 @@ impl Pattern {
             .script
             .filter(|&script| name.is_some_and(|name| !given.explicit && script != name))
             .map(OsStr::to_owned);
+        let is_single_run = service.kind == Kind::Task || service.terminal;
         let launcher = match (is_init_script(&argv), is_other(&given, &own, &argv)) {
+            _ if is_single_run => None,
             (true, _) => Some(Launcher::InitScript),
             (false, true) => Some(Launcher::Wrapper),
             (false, false) => None,
         };
         let first = Path::new(&argv[0]);
         let exe = given.exe.clone().or_else(|| first.is_absolute().then(|| first.to_owned()));
-        Pattern { argv, given, exe, script, launcher }
+        Pattern { argv, given, exe, script, launcher, is_single_run }
     }
 
     /// Whether the process, which has these names, may be this service's: all that is given holds.

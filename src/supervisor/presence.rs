@@ -33,6 +33,7 @@ impl<'a> Seeker<'a> {
         let (pattern, named) = (self.pattern, &table.named);
         match rule {
             Rule::Record => self.recorded.map(Key::Process),
+            _ if pattern.is_single_run => None,
             Rule::Pidfile => pattern.named_pid(named).map(Key::Pid),
             // Only the pidfile names it.
             Rule::Mark | Rule::CommandLine | Rule::Executable | Rule::Name | Rule::Match

@@ -67,6 +67,7 @@ fn process(names: Vec<String>) -> impl Strategy<Value = Process> {
             users: None,
             memory: 0,
             cpu: 0,
+            probe: false,
             foreign,
         }
     })

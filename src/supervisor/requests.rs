@@ -7,6 +7,7 @@ use super::{
     state::{Goal, Reason, State},
 };
 use crate::{
+    config::Kind,
     protocol::{Request, Response, Status},
     time::Time,
 };
@@ -54,14 +55,20 @@ impl Supervisor {
     fn ask_start(&mut self, now: Time, id: ServiceId) {
         self.services[id].want(now);
         match self.services[id].state {
-            State::Stopped | State::Waiting | State::Backoff { .. } => {
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => {
                 self.services[id].reason = Reason::Asked("start");
                 self.pursue(now, id);
             }
             State::Seeking(_)
             | State::Spawning
             | State::Starting { .. }
+            | State::Readying { .. }
             | State::Running { .. }
+            | State::Unhealthy { .. }
             | State::Stopping(_) => {}
         }
     }
@@ -79,16 +86,21 @@ impl Supervisor {
 
     fn ask_restart(&mut self, now: Time, id: ServiceId) {
         match self.services[id].state {
-            State::Starting { .. } | State::Running { .. } => {
+            State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. } => {
                 self.services[id].want(now);
                 self.stop(now, id, Reason::Asked("restart"));
             }
             State::Stopped
-            | State::Waiting
+            | State::Waiting { .. }
             | State::Seeking(_)
             | State::Spawning
             | State::Stopping(_)
-            | State::Backoff { .. } => self.ask_start(now, id),
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => self.ask_start(now, id),
         }
     }
 
@@ -110,8 +122,18 @@ impl Supervisor {
         match service.state {
             _ if service.goal != goal => true,
             State::Stopped => goal == Goal::Down,
-            State::Running { .. } | State::Waiting | State::Backoff { .. } => goal == Goal::Up,
-            State::Seeking(_) | State::Spawning | State::Starting { .. } | State::Stopping(_) => false,
+            // A task is waited for until it is done.
+            State::Running { .. } => goal == Goal::Up && service.config.kind == Kind::Service,
+            State::Unhealthy { .. }
+            | State::Waiting { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => goal == Goal::Up,
+            State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Stopping(_) => false,
         }
     }
 
@@ -120,15 +142,16 @@ impl Supervisor {
             .iter()
             .map(|&id| {
                 let service = &self.services[id];
-                let since = service.main().filter(|_| matches!(service.state, State::Running { .. }));
+                let runs = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
+                let since = service.main().filter(|_| runs);
                 let since = since.map_or(service.since, |main| main.since);
                 Status {
                     name: service.config.name.to_string(),
                     state: service.state.name(),
-                    wanted: service.goal == Goal::Up,
+                    wanted: service.goal == Goal::Up && !matches!(service.state, State::Exited),
                     pid: service.main().map(|main| main.id.pid),
                     restarts: service.restarts,
-                    reason: service.reason.to_string(),
+                    reason: service.full_reason(),
                     since: self.wall_clock(since),
                     seconds: now.since(since).as_secs_f64(),
                 }
@@ -145,10 +168,21 @@ impl Supervisor {
 }
 
 impl super::service::Service {
+    /// Why it is in its state, with what it says of itself and what it takes too much of.
+    fn full_reason(&self) -> String {
+        let mut text = self.reason.to_string();
+        if self.has_processes() {
+            self.says.iter().for_each(|says| text.push_str(&format!("; says: {says}")));
+            self.guard.excess().iter().for_each(|excess| text.push_str(&format!("; {excess}")));
+        }
+        text
+    }
+
     /// It is wanted, and what it did before is forgiven.
     fn want(&mut self, now: Time) {
         self.goal = Goal::Up;
         self.cause = None;
+        self.starts.clear();
         self.told = None;
         self.failures = 0;
         self.not_before = now;

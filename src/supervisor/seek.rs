@@ -61,12 +61,21 @@ impl Supervisor {
                     self.ending_proceeds(now, id);
                 }
                 State::Stopped
-                | State::Waiting
+                | State::Waiting { .. }
                 | State::Spawning
                 | State::Starting { .. }
+                | State::Readying { .. }
                 | State::Running { .. }
-                | State::Backoff { .. } => {}
+                | State::Unhealthy { .. }
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed => {}
             }
+        }
+        if unknown {
+            self.probes_left = self.probes_left.map(|_| Look::Table);
+        } else {
+            self.probes_left_nobody();
         }
     }
 
@@ -76,6 +85,7 @@ impl Supervisor {
         self.doubt_the_absent(table);
         self.note_apart(now, table);
         let asked: Vec<ServiceId> = self.looking.iter().copied().collect();
+        let checked = asked.clone();
         let mut seeking: Vec<(ServiceId, Option<Gone>)> = Vec::new();
         let mut stopping: Vec<(ServiceId, Option<Gone>)> = Vec::new();
         for id in asked {
@@ -105,9 +115,10 @@ impl Supervisor {
                         seeking.push((id, Some(starter.gone(Exit::Unknown, false, now))));
                     }
                 }
-                State::Running { .. } => {
+                State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. } => {
                     self.looking.remove(&id);
                     self.confirm(now, id, table);
+                    self.heed_announcement(now, id, table);
                 }
                 State::Stopping(ending) => {
                     let (starter, looked_for) =
@@ -115,12 +126,19 @@ impl Supervisor {
                     looked_for.into_iter().for_each(|gone| self.set_apart(id, gone, census));
                     stopping.push((id, starter));
                 }
-                State::Stopped | State::Waiting | State::Spawning | State::Backoff { .. } => {
+                State::Stopped
+                | State::Waiting { .. }
+                | State::Spawning
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed => {
                     self.looking.remove(&id);
                 }
             }
         }
+        self.end_what_probes_left(census);
         self.end_what_is_stopping(now, census, &stopping);
+        self.look_at_guarded(now, &checked, census);
         self.call_the_roll(now, census, &seeking);
         self.remember_orphans(table);
         self.end_rest(table);
@@ -190,8 +208,13 @@ impl Supervisor {
             Some(gone) if handed_over => gone.since,
             Some(_) | None => started(finding.process).min(now),
         };
-        self.take(now, id, table, gone, Main { id: finding.process, since, session: None, found });
-        self.services[id].told = None;
+        self.take(
+            now,
+            id,
+            table,
+            gone,
+            Main { id: finding.process, since, session: None, found, was_ready: false },
+        );
         self.services[id].bore_its_name = true;
         let pid = finding.process.pid;
         self.tell(LogLevel::Info, id, Some(pid), ("main process found", found.to_string(), None));
@@ -200,7 +223,8 @@ impl Supervisor {
     /// Follows a daemon of another name; perhaps it has just not taken its own one yet.
     fn follow(&mut self, now: Time, id: ServiceId, table: &Table, process: ProcessId, gone: Gone) {
         let found = Found::Followed { from: gone.id.pid };
-        self.take(now, id, table, Some(gone), Main { id: process, since: gone.since, session: None, found });
+        let main = Main { id: process, since: gone.since, session: None, found, was_ready: false };
+        self.take(now, id, table, Some(gone), main);
         let service = &mut self.services[id];
         service.next_check = service.next_check.min(now + NAMING);
     }
@@ -248,12 +272,12 @@ impl Supervisor {
     }
 
     /// Makes a process that musterd did not itself start the main process.
-    fn take(&mut self, now: Time, id: ServiceId, table: &Table, gone: Option<Gone>, main: Main) {
+    pub(super) fn take(&mut self, now: Time, id: ServiceId, table: &Table, gone: Option<Gone>, main: Main) {
         let process = table.get(main.id.pid);
         let session = process.and_then(|process| self.own_session(id, process, main.found, gone, table));
         self.own(id, main.id);
         self.actions.push(Action::Watch(main.id));
-        self.run(now, id, Main { session, ..main });
+        self.run(now, id, Main { session: session.or(main.session), ..main });
     }
 
     /// Begins to end what a crash left in its session; false where nothing is left.

@@ -1,18 +1,25 @@
 //! One service as the decider sees it: the wish, the fact, and what is remembered. Decides nothing.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ops::{Index, IndexMut},
     time::Duration,
 };
 
 use super::{
     Look, Recorded, ServiceId,
+    guard::Guarded,
+    notify::Announced,
     pattern::{Launcher, Pattern},
+    probe::ProbeRun,
     seek::NAMING,
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
 };
-use crate::{config::Service as ServiceConfig, process::ProcessId, time::Time};
+use crate::{
+    config::{Kind, Service as ServiceConfig},
+    process::ProcessId,
+    time::Time,
+};
 
 /// A shell needs some milliseconds to come to the `exec` at the end of a short script.
 pub(super) const FIRST_LOOK: Duration = Duration::from_millis(100);
@@ -48,6 +55,23 @@ pub(super) struct Service {
     /// The start command that stays beside the main process.
     pub(super) wrapper: Option<ProcessId>,
     pub(super) recorded: Option<ProcessId>,
+    /// When it was started, as far back as its start limit reaches.
+    pub(super) starts: VecDeque<Time>,
+    /// How its last process ended, or that it could not be started, as an exit code.
+    pub(super) last_code: u8,
+    /// The probe that runs, or is to be run.
+    pub(super) probe: Option<ProbeRun>,
+    /// Whether it has shown that it is ready since it was started, by a line or a message.
+    pub(super) heard_ready: bool,
+    /// Whether a line of its output is awaited that shows it.
+    pub(super) awaits_line: bool,
+    /// Failed health checks in a row.
+    pub(super) failed_checks: u32,
+    /// What it says of itself.
+    pub(super) says: Option<String>,
+    /// The process that it announced as its main process, to be looked for in the table.
+    pub(super) announced: Option<Announced>,
+    pub(super) guard: Guarded,
 }
 
 /// Why a service has to be started again.
@@ -55,6 +79,8 @@ pub(super) struct Service {
 pub(super) enum Cause {
     Ended(Gone),
     Failed(String),
+    /// It was ended since it was not as it should be.
+    Unfit(String),
 }
 
 impl Service {
@@ -85,6 +111,15 @@ impl Service {
             check_due: false,
             wrapper: None,
             recorded: recorded.map(|recorded| recorded.main),
+            starts: VecDeque::new(),
+            last_code: 0,
+            probe: None,
+            heard_ready: false,
+            awaits_line: false,
+            failed_checks: 0,
+            says: None,
+            announced: None,
+            guard: Guarded::default(),
             config: config.clone(),
         }
     }
@@ -97,11 +132,15 @@ impl Service {
             State::Seeking(_) => Some(Look::Orphans),
             State::Stopping(ending) => ending.look,
             State::Stopped
-            | State::Waiting
+            | State::Waiting { .. }
             | State::Spawning
             | State::Starting { .. }
+            | State::Readying { .. }
             | State::Running { .. }
-            | State::Backoff { .. } => None,
+            | State::Unhealthy { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => None,
         };
         needed.max(self.check_due.then_some(Look::Table))
     }
@@ -109,21 +148,38 @@ impl Service {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let check = self.is_checked().then_some(self.next_check);
         let own = match &self.state {
-            State::Backoff { until } | State::Starting { until, .. } => Some(*until),
+            State::Backoff { until } | State::Starting { until, .. } | State::Readying { until, .. } => {
+                Some(*until)
+            }
             State::Stopping(ending) => ending.deadline(),
             State::Seeking(seek) => seek.later.as_ref().map(|later| later.at),
-            State::Stopped | State::Waiting | State::Spawning | State::Running { .. } => None,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Spawning
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Exited
+            | State::Failed => None,
         };
-        check.into_iter().chain(own).min()
+        let probe = self.probe.as_ref().and_then(ProbeRun::deadline);
+        check.into_iter().chain(own).chain(probe).min()
     }
 
     /// Whether there are processes whose end no event may have told of.
     pub(super) fn has_processes(&self) -> bool {
         match self.state {
-            State::Starting { .. } | State::Running { .. } | State::Stopping(_) => true,
-            State::Stopped | State::Waiting | State::Seeking(_) | State::Spawning | State::Backoff { .. } => {
-                false
-            }
+            State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_) => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
         }
     }
 
@@ -131,13 +187,17 @@ impl Service {
     pub(super) fn is_certain(&self) -> bool {
         match &self.state {
             State::Starting { .. } => false,
-            State::Running { main } => !matches!(main.found, Found::Followed { .. }),
+            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main } => {
+                !matches!(main.found, Found::Followed { .. })
+            }
             State::Stopped
-            | State::Waiting
+            | State::Waiting { .. }
             | State::Seeking(_)
             | State::Spawning
             | State::Stopping(_)
-            | State::Backoff { .. } => true,
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => true,
         }
     }
 
@@ -148,22 +208,42 @@ impl Service {
             State::Starting { starter, .. } if self.pattern.launcher == Some(Launcher::Wrapper) => {
                 now + now.since(starter.since).max(FIRST_LOOK)
             }
-            State::Running { main } if self.bore_its_name && matches!(main.found, Found::Followed { .. }) => {
+            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main }
+                if self.bore_its_name && matches!(main.found, Found::Followed { .. }) =>
+            {
                 now + now.since(main.since).max(NAMING)
             }
+            State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. } => {
+                self.guard.next_look(&self.config, now)
+            }
             State::Starting { .. }
-            | State::Running { .. }
             | State::Stopped
-            | State::Waiting
+            | State::Waiting { .. }
             | State::Seeking(_)
             | State::Spawning
             | State::Stopping(_)
-            | State::Backoff { .. } => Time::MAX,
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => Time::MAX,
         }
     }
 
     pub(super) fn is_checked(&self) -> bool {
-        self.goal == Goal::Up || self.has_processes()
+        self.goal == Goal::Up && !self.state.is_at_rest() || self.has_processes()
+    }
+
+    /// Whether the process that musterd starts is the whole of the service: nobody else starts it, and it hands over
+    /// to nobody.
+    pub(super) fn is_single_run(&self) -> bool {
+        self.pattern.is_single_run
+    }
+
+    /// Whether what comes after it may be started.
+    pub(super) fn is_reached(&self) -> bool {
+        match self.config.kind {
+            Kind::Task => matches!(self.state, State::Exited),
+            Kind::Service => matches!(self.state, State::Running { .. }),
+        }
     }
 
     pub(super) fn main(&self) -> Option<&Main> {
@@ -174,11 +254,13 @@ impl Service {
     pub(super) fn is_established(&self, main: &Main, now: Time) -> bool {
         match main.found {
             Found::Started => {
-                self.pattern.launcher.is_none() && now.since(main.since) >= self.config.start_timeout
+                self.pattern.launcher.is_none()
+                    && (main.was_ready || now.since(main.since) >= self.config.start_timeout)
             }
             Found::Daemonised { .. }
             | Found::TookOver { .. }
             | Found::Adopted(_)
+            | Found::Announced { .. }
             | Found::Followed { .. } => true,
         }
     }
@@ -187,7 +269,7 @@ impl Service {
     pub(super) fn cause_text(&self) -> String {
         match &self.cause {
             Some(Cause::Ended(gone)) => gone.to_string(),
-            Some(Cause::Failed(error)) => error.clone(),
+            Some(Cause::Failed(why) | Cause::Unfit(why)) => why.clone(),
             None => "it was not running".to_owned(),
         }
     }
@@ -196,6 +278,7 @@ impl Service {
     pub(super) fn running_reason(&self, found: Found) -> Reason {
         match &self.cause {
             Some(Cause::Ended(gone)) => Reason::Restarted { gone: *gone, found },
+            Some(Cause::Unfit(why)) => Reason::Remedied { why: why.clone(), found },
             Some(Cause::Failed(error)) => Reason::Recovered { error: error.clone(), found },
             None => Reason::Found(found),
         }

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     Action, Look, Notice, Place, ServiceId, Supervisor, presence,
+    service::Service,
     state::{Force, Goal, Reason, State},
 };
 use crate::{
@@ -110,7 +111,7 @@ impl Supervisor {
             }
             let hurried = matches!(force, Force::Killed);
             self.stop_services(now, hurried, hasten);
-            if self.services.iter().all(|service| matches!(service.state, State::Stopped)) {
+            if self.services.iter().all(|service| service.state.is_at_rest()) {
                 let grace = Force::Asked { kill_at: (now + REST_GRACE).min(deadline) };
                 let force = if hurried { Force::Killed } else { grace };
                 self.phase = Phase::Rest { left: Vec::new(), look: true, force, deadline };
@@ -136,10 +137,17 @@ impl Supervisor {
         // Nothing runs there that others could need, and nothing may be started.
         for id in self.services.ids() {
             match self.services[id].state {
-                State::Waiting | State::Seeking(_) | State::Spawning | State::Backoff { .. } => {
+                State::Waiting { .. } | State::Seeking(_) | State::Spawning | State::Backoff { .. } => {
                     self.stop(now, id, Reason::Shutdown);
                 }
-                State::Stopped | State::Stopping(_) | State::Starting { .. } | State::Running { .. } => {}
+                State::Stopped
+                | State::Stopping(_)
+                | State::Starting { .. }
+                | State::Readying { .. }
+                | State::Running { .. }
+                | State::Unhealthy { .. }
+                | State::Exited
+                | State::Failed => {}
             }
         }
         for id in self.services.ids() {
@@ -147,12 +155,17 @@ impl Supervisor {
             match self.services[id].state {
                 State::Stopping(_) if hasten => self.kill_if_late(now, id),
                 State::Stopped
-                | State::Waiting
+                | State::Waiting { .. }
                 | State::Seeking(_)
                 | State::Spawning
                 | State::Stopping(_)
-                | State::Backoff { .. } => {}
-                State::Starting { .. } | State::Running { .. } => {
+                | State::Backoff { .. }
+                | State::Exited
+                | State::Failed => {}
+                State::Starting { .. }
+                | State::Readying { .. }
+                | State::Running { .. }
+                | State::Unhealthy { .. } => {
                     if free || hurried {
                         self.stop(now, id, Reason::Shutdown);
                     }
@@ -162,7 +175,34 @@ impl Supervisor {
     }
 
     fn is_stopped(&self, id: ServiceId) -> bool {
-        matches!(self.services[id].state, State::Stopped)
+        self.services[id].state.is_at_rest()
+    }
+
+    /// Begins the shutdown by itself: something essential ended, or there is nothing left to do.
+    pub(super) fn end_with(&mut self, now: Time, code: u8, cause: &str) {
+        if self.phase.is_managing() {
+            self.exit_code = code;
+            self.terminate(now, cause);
+        }
+    }
+
+    /// Where there are tasks only, musterd ends once none of them is under way; with the code of the first that
+    /// failed.
+    pub(super) fn end_when_tasks_are_done(&mut self, now: Time) {
+        if !self.has_tasks_only || !self.phase.is_managing() {
+            return;
+        }
+        // What waits while nothing is under way waits for ever.
+        let is_idle = |state: &State| state.is_at_rest() || matches!(state, State::Waiting { .. });
+        let is_under_way =
+            self.services.iter().any(|service| !is_idle(&service.state) || service.probe.is_some());
+        let has_ended = |service: &Service| matches!(service.state, State::Exited | State::Failed);
+        if is_under_way || !self.services.iter().any(has_ended) {
+            return;
+        }
+        let failed = self.services.iter().find(|service| matches!(service.state, State::Failed));
+        let code = failed.map_or(0, |service| service.last_code.max(1));
+        self.end_with(now, code, "all tasks have ended");
     }
 
     fn give_up_at_deadline(&mut self, now: Time) {
@@ -205,7 +245,7 @@ impl Supervisor {
 
     fn finish(&mut self) {
         self.phase = Phase::Over;
-        self.actions.push(Action::Exit(0));
+        self.actions.push(Action::Exit(self.exit_code));
     }
 
     fn announce(&mut self, level: LogLevel, message: &'static str, cause: String, consequence: &str) {

@@ -6,6 +6,7 @@ use humantime::format_duration;
 
 use super::Look;
 use crate::{
+    config::StartLimit,
     process::{Exit, Pid, ProcessId, Table},
     protocol::StateName,
     time::Time,
@@ -25,43 +26,76 @@ pub(super) enum Goal {
 pub(super) enum State {
     /// Nothing runs and nothing is wanted.
     Stopped,
-    /// Wanted; what it comes after is not there yet.
-    Waiting,
+    /// Wanted; what it comes after is not there yet. So many addresses have answered.
+    Waiting { answered: usize },
     /// No main process is known: a look tells whether one is left, runs already, or must be started.
     Seeking(Seek),
     /// The start command was asked for; the answer comes at once.
     Spawning,
     /// The start command works and is not itself the service.
     Starting { starter: Main, until: Time },
-    /// The main process is there.
+    /// The main process is there and not ready yet; at `until` the start has failed, or after a delay is done.
+    Readying { main: Main, until: Time },
+    /// The main process is there, and ready.
     Running { main: Main },
+    /// The main process is there, and its health check fails.
+    Unhealthy { main: Main },
     /// What is still there is being ended; then the goal decides.
     Stopping(Ending),
     /// Missing; sought and started when the time has come.
     Backoff { until: Time },
+    /// It ended, and is not to be started again.
+    Exited,
+    /// It is given up.
+    Failed,
 }
 
 impl State {
     pub(super) fn name(&self) -> StateName {
         match self {
             State::Stopped => StateName::Stopped,
-            State::Waiting => StateName::Waiting,
-            State::Seeking(_) | State::Spawning | State::Starting { .. } => StateName::Starting,
+            State::Waiting { .. } => StateName::Waiting,
+            State::Seeking(_) | State::Spawning | State::Starting { .. } | State::Readying { .. } => {
+                StateName::Starting
+            }
             State::Running { .. } => StateName::Running,
+            State::Unhealthy { .. } => StateName::Unhealthy,
             State::Stopping(_) => StateName::Stopping,
             State::Backoff { .. } => StateName::Backoff,
+            State::Exited => StateName::Exited,
+            State::Failed => StateName::Failed,
         }
     }
 
     /// The process that the service stands or falls with.
     pub(super) fn main(&self) -> Option<&Main> {
         match self {
-            State::Running { main } => Some(main),
+            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main } => Some(main),
             State::Starting { starter, .. } => Some(starter),
             State::Stopping(ending) => ending.main.as_ref(),
-            State::Stopped | State::Waiting | State::Seeking(_) | State::Spawning | State::Backoff { .. } => {
-                None
-            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => None,
+        }
+    }
+
+    /// Whether nothing of the service is there and nothing is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        match self {
+            State::Stopped | State::Exited | State::Failed => true,
+            State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. } => false,
         }
     }
 }
@@ -94,6 +128,8 @@ pub(super) struct Main {
     /// Its session, where that is the service's alone.
     pub(super) session: Option<Pid>,
     pub(super) found: Found,
+    /// Whether it was ready by a `ready` rule.
+    pub(super) was_ready: bool,
 }
 
 impl Main {
@@ -124,6 +160,8 @@ pub(super) enum Found {
     TookOver { from: Pid, exit: Exit },
     /// It ran already.
     Adopted(Rule),
+    /// The process with this PID announced it (`MAINPID=…`).
+    Announced { by: Pid },
 }
 
 impl fmt::Display for Found {
@@ -134,6 +172,7 @@ impl fmt::Display for Found {
             Found::Followed { from } => write!(f, "descends from pid {from}"),
             Found::TookOver { from, exit } => write!(f, "took over from {from}, which {exit}"),
             Found::Adopted(rule) => write!(f, "adopted: {rule}"),
+            Found::Announced { by } => write!(f, "announced by pid {by}"),
         }
     }
 }
@@ -272,6 +311,34 @@ pub(super) enum Reason {
     Shutdown,
     /// Waits for these services.
     After(String),
+    /// Waits until this address answers, and what the last probe of it said.
+    Address {
+        address: String,
+        said: Option<String>,
+    },
+    /// The main process with this PID is not ready: what is awaited, and what the last probe said.
+    Unready {
+        main: Pid,
+        awaited: String,
+        said: Option<String>,
+    },
+    /// It was never ready.
+    ReadyTimeout {
+        after: Duration,
+        said: Option<String>,
+    },
+    /// It is not as it should be: a check failed, or it took too much.
+    Unfit(String),
+    /// It ended, by the restart policy for good.
+    Over {
+        gone: Gone,
+        policy: &'static str,
+    },
+    /// It is given up.
+    GivenUp {
+        cause: String,
+        limit: Option<StartLimit>,
+    },
     /// The start command with this PID works.
     StartCommand(Pid),
     /// The start command with this PID exited 0, and this file does not name what it left.
@@ -291,6 +358,11 @@ pub(super) enum Reason {
     /// Started again since the main process ended.
     Restarted {
         gone: Gone,
+        found: Found,
+    },
+    /// Started again since it was not as it should be.
+    Remedied {
+        why: String,
         found: Found,
     },
     /// Started after it could not be.
@@ -319,6 +391,19 @@ impl fmt::Display for Reason {
             Reason::Asked(verb) => write!(f, "asked by ctl {verb}"),
             Reason::Shutdown => write!(f, "musterd is shutting down"),
             Reason::After(names) => write!(f, "waits for {names}"),
+            Reason::Address { address, said } => write!(f, "waits for {address}{}", behind(said)),
+            Reason::Unready { main, awaited, said } => {
+                write!(f, "main process {main} is not ready; waits for {awaited}{}", behind(said))
+            }
+            Reason::ReadyTimeout { after, said } => {
+                write!(f, "not ready after {}{}", format_duration(*after), behind(said))
+            }
+            Reason::Unfit(why) => f.write_str(why),
+            Reason::Over { gone, policy } => write!(f, "{gone}{policy}"),
+            Reason::GivenUp { cause, limit: None } => f.write_str(cause),
+            Reason::GivenUp { cause, limit: Some(StartLimit { starts, within }) } => {
+                write!(f, "{cause}; given up after {starts} starts within {}", format_duration(*within))
+            }
             Reason::StartCommand(pid) => write!(f, "start command {pid} is at work"),
             Reason::StartTimeout { starter, after } => {
                 write!(f, "start command {starter} was still at work after {}", format_duration(*after))
@@ -332,10 +417,17 @@ impl fmt::Display for Reason {
             Reason::Found(found) => found.fmt(f),
             Reason::Restarted { gone, found: Found::Started } => write!(f, "restarted: {gone}"),
             Reason::Restarted { gone, found } => write!(f, "restarted: {gone}; {found}"),
+            Reason::Remedied { why, found: Found::Started } => write!(f, "restarted: {why}"),
+            Reason::Remedied { why, found } => write!(f, "restarted: {why}; {found}"),
             Reason::Recovered { error, found } => write!(f, "{found}; before that: {error}"),
             Reason::Pause { cause, pause } => write!(f, "{cause}; pause of {}", format_duration(*pause)),
             Reason::Remains(gone) => write!(f, "{gone}; ending what it left"),
             Reason::Ended { why, gone } => write!(f, "{why}; {gone}"),
         }
     }
+}
+
+/// What was said last, behind what it is about.
+fn behind(said: &Option<String>) -> String {
+    said.as_ref().map_or_else(String::new, |said| format!(": {said}"))
 }

@@ -173,7 +173,13 @@ impl Judge {
             }
             let known = &mut self.services[at.0 as usize];
             let busy = match status.state {
-                StateName::Running | StateName::Starting | StateName::Stopping | StateName::Waiting => true,
+                StateName::Running
+                | StateName::Unhealthy
+                | StateName::Starting
+                | StateName::Stopping
+                | StateName::Waiting
+                | StateName::Exited
+                | StateName::Failed => true,
                 StateName::Stopped | StateName::Backoff => false,
             };
             if busy || !known.wanted {

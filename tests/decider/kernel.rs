@@ -380,6 +380,7 @@ impl Kernel {
             users: Some(Users { real: 0, effective: process.image.user }),
             memory: 0,
             cpu: 0,
+            probe: false,
             foreign: process.image.foreign,
         });
         Table { processes: processes.collect(), named: self.named.clone() }

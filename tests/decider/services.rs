@@ -1,9 +1,8 @@
 //! Services for scenarios, with the defaults that the configuration has.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use musterd::config::{Backoff, Command, Match, Service, ServiceName};
-use nix::sys::signal::Signal;
+use musterd::config::{Command, Match, Service, ServiceName};
 
 /// A service with the defaults of the configuration.
 pub(crate) fn service(name: &str, start: &str) -> Service {

@@ -294,7 +294,7 @@ impl Sim {
                 self.write(told(&notice));
                 None
             }
-            Action::FlushOutput(_) => None,
+            Action::AwaitLine { .. } | Action::FlushOutput(_) => None,
             Action::Exit(code) => {
                 self.write(format!("musterd exits {code}"));
                 self.exited = Some(code);

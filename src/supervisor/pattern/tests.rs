@@ -31,6 +31,7 @@ fn process(command: &str) -> Process {
         users: Some(Users { real: 0, effective: 1000 }),
         memory: 0,
         cpu: 0,
+        probe: false,
         foreign: false,
     }
 }
