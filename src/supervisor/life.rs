@@ -21,13 +21,7 @@ const NOT_EXECUTED: u8 = 127;
 impl Supervisor {
     /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
     pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
-        let missing: Vec<String> = self.services[id]
-            .after
-            .iter()
-            .map(|&after| &self.services[after])
-            .filter(|after| !after.is_reached())
-            .map(Service::awaited)
-            .collect();
+        let missing = self.missing(id);
         let service = &self.services[id];
         let answered = match service.state {
             State::Waiting { answered } if missing.is_empty() => answered,
@@ -47,6 +41,12 @@ impl Supervisor {
         } else {
             self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
         }
+    }
+
+    /// What the service comes after and that is not there yet.
+    fn missing(&self, id: ServiceId) -> Vec<String> {
+        let after = self.services[id].after.iter().map(|&after| &self.services[after]);
+        after.filter(|after| !after.is_reached()).map(Service::awaited).collect()
     }
 
     /// An address that the service waits for answers.
@@ -291,6 +291,9 @@ impl Supervisor {
             let pause = self.note(now, id, cause, Some(now.since(gone.since)));
             if !again {
                 return self.go_on(now, id);
+            }
+            if !self.missing(id).is_empty() {
+                return self.retry(now, id);
             }
             self.start(now, id);
             let next = Some(format!("starting again {}", in_time(pause)));

@@ -140,7 +140,7 @@ impl Supervisor {
             .collect();
         let services =
             config.services.iter().map(|service| Service::new(service, &by_name, record, now)).collect();
-        let mut supervisor = Supervisor {
+        Supervisor {
             services: Services::new(services),
             owners: HashMap::new(),
             orphans: HashMap::new(),
@@ -153,25 +153,32 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
-            phase: Phase::Managing,
+            phase: Phase::Beginning,
             place,
             blind_until: None,
             shutdown_timeout: config.manager.shutdown_timeout,
             epoch: now,
             boot,
             actions: Vec::new(),
-        };
-        for id in supervisor.services.ids() {
-            if supervisor.services[id].goal == Goal::Up {
-                supervisor.pursue(now, id);
+        }
+    }
+
+    /// Pursues all that is wanted.
+    fn begin(&mut self, now: Time) {
+        self.phase = Phase::Managing;
+        self.epoch = now;
+        for id in self.services.ids() {
+            self.services[id].next_check = now + self.services[id].config.interval;
+            if self.services[id].goal == Goal::Up {
+                self.pursue(now, id);
             }
         }
-        supervisor
     }
 
     /// Takes in one event; returns what is to be done, in order.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         match event {
+            Event::Tick if matches!(self.phase, Phase::Beginning) => self.begin(now),
             Event::Tick => self.deadlines(now),
             Event::Spawned { service, purpose, process } => self.spawned(now, service, purpose, process),
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),

@@ -23,6 +23,8 @@ const REST_GRACE: Duration = Duration::from_millis(500);
 
 /// How far musterd's own life is.
 pub(super) enum Phase {
+    /// Nothing has happened yet, and nothing has been done.
+    Beginning,
     /// The services are managed.
     Managing,
     /// The services are stopped, in order until they are killed; at `deadline` they are given up.
@@ -35,13 +37,13 @@ pub(super) enum Phase {
 
 impl Phase {
     pub(super) fn is_managing(&self) -> bool {
-        matches!(self, Phase::Managing)
+        matches!(self, Phase::Beginning | Phase::Managing)
     }
 
     /// When everything is killed that was asked to end.
     pub(super) fn kill_at(&self) -> Time {
         match self {
-            Phase::Managing => Time::MAX,
+            Phase::Beginning | Phase::Managing => Time::MAX,
             Phase::Services { force: Force::Asked { kill_at }, .. } => *kill_at,
             Phase::Services { force: Force::Killed, .. } | Phase::Rest { .. } | Phase::Over => Time::ZERO,
         }
@@ -50,13 +52,17 @@ impl Phase {
     pub(super) fn needs(&self) -> Option<Look> {
         match self {
             Phase::Rest { look: true, .. } => Some(Look::Table),
-            Phase::Rest { .. } | Phase::Managing | Phase::Services { .. } | Phase::Over => None,
+            Phase::Rest { .. }
+            | Phase::Beginning
+            | Phase::Managing
+            | Phase::Services { .. }
+            | Phase::Over => None,
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         match self {
-            Phase::Managing | Phase::Over => None,
+            Phase::Beginning | Phase::Managing | Phase::Over => None,
             Phase::Services { force, deadline } | Phase::Rest { force, deadline, .. } => match force {
                 Force::Asked { kill_at } => Some(*kill_at.min(deadline)),
                 Force::Killed => Some(*deadline),
@@ -77,7 +83,7 @@ impl Supervisor {
     /// Begins the shutdown; the second time, hastens it.
     pub(super) fn terminate(&mut self, now: Time, cause: &str) {
         let next = match &mut self.phase {
-            Phase::Managing => {
+            Phase::Beginning | Phase::Managing => {
                 let timeout = self.shutdown_timeout;
                 let force = Force::Asked { kill_at: now + (timeout - timeout / RESERVE) };
                 self.phase = Phase::Services { force, deadline: now + timeout };
@@ -127,7 +133,7 @@ impl Supervisor {
                     self.actions.extend(left.iter().map(|&process| Action::Signal { process, signal }));
                 }
             }
-            Phase::Managing | Phase::Services { .. } | Phase::Over => {}
+            Phase::Beginning | Phase::Managing | Phase::Services { .. } | Phase::Over => {}
         }
         self.give_up_at_deadline(now);
     }
@@ -208,7 +214,7 @@ impl Supervisor {
     fn give_up_at_deadline(&mut self, now: Time) {
         let deadline = match &self.phase {
             Phase::Services { deadline, .. } | Phase::Rest { deadline, .. } => *deadline,
-            Phase::Managing | Phase::Over => return,
+            Phase::Beginning | Phase::Managing | Phase::Over => return,
         };
         if deadline <= now {
             self.announce(LogLevel::Warn, "giving up", "shutdown-timeout is over".to_owned(), "ending");

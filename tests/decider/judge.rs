@@ -6,7 +6,7 @@ use std::{
 };
 
 use musterd::{
-    config::Service,
+    config::{Kind, Restart, Service},
     process::ProcessId,
     protocol::{Request, StateName, Status},
     supervisor::{ClientId, Event, Purpose, ServiceId},
@@ -28,6 +28,10 @@ struct Known {
     wanted: bool,
     /// Since when it is wanted and nothing was tried.
     idle_since: Option<Time>,
+    /// When it was started since it was last asked for.
+    starts: Vec<Time>,
+    /// Whether it was seen to have ended for good since then.
+    over: bool,
 }
 
 /// The judge.
@@ -47,6 +51,8 @@ impl Judge {
             config: config.clone(),
             wanted: config.autostart,
             idle_since: Some(now),
+            starts: Vec::new(),
+            over: false,
         };
         Judge {
             objections: Vec::new(),
@@ -80,12 +86,45 @@ impl Judge {
         }
     }
 
+    /// Nothing is started before what it comes after is ready, after it ended for good, nor more often than its
+    /// policy and limit allow.
+    pub(crate) fn starts(&mut self, now: Time, service: ServiceId, statuses: &[Status]) {
+        let known = &self.services[service.0 as usize];
+        let config = known.config.clone();
+        for after in &config.after {
+            let at = self.services.iter().position(|other| other.config.name == *after).unwrap();
+            let reached = match self.services[at].config.kind {
+                Kind::Service => StateName::Running,
+                Kind::Task => StateName::Exited,
+            };
+            let state = statuses[at].state;
+            if state != reached {
+                self.object(format!("{} is started while {after} is {state}", config.name));
+            }
+        }
+        let known = &mut self.services[service.0 as usize];
+        known.starts.push(now);
+        let too_often = config.start_limit.is_some_and(|limit| {
+            let recent = known.starts.iter().filter(|&&start| now.since(start) < limit.within);
+            recent.count() > limit.starts as usize
+        });
+        let again = config.restart == Restart::Never && known.starts.len() > 1;
+        let over = known.over;
+        let may_be_remedy = config.check.is_some() || config.memory_max.is_some() || config.cpu_max.is_some();
+        if too_often {
+            self.object(format!("{} is started more often than start-limit allows", config.name));
+        }
+        if over || again && !may_be_remedy {
+            self.object(format!("{} is started again, against its policy", config.name));
+        }
+    }
+
     /// Nothing is started twice, nor unwanted, nor after the shutdown began.
     pub(crate) fn spawned(&mut self, kernel: &Kernel, service: ServiceId, purpose: Purpose) {
         let known = &mut self.services[service.0 as usize];
         known.idle_since = None;
         let name = known.config.name.clone();
-        if purpose == Purpose::Stop {
+        if purpose != Purpose::Start {
             return;
         }
         if self.shutdown.is_some() {
@@ -123,6 +162,8 @@ impl Judge {
             if names.iter().any(|name| name == known.config.name.as_str()) {
                 known.wanted = wanted;
                 known.idle_since = Some(now);
+                known.starts.clear();
+                known.over = false;
             }
         }
     }
@@ -136,6 +177,17 @@ impl Judge {
         for known in &mut self.services {
             known.wanted = false;
         }
+    }
+
+    /// musterd ends unasked only if something essential may have ended, or all tasks.
+    pub(crate) fn shuts_down(&mut self, now: Time) {
+        let mut services = self.services.iter().map(|known| &known.config);
+        let may = services.clone().any(|config| config.essential)
+            || services.all(|config| config.kind == Kind::Task);
+        if self.shutdown.is_none() && !may {
+            self.object("musterd shuts down unasked".to_owned());
+        }
+        self.terminated(now);
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {
@@ -172,6 +224,7 @@ impl Judge {
                 self.object(objection);
             }
             let known = &mut self.services[at.0 as usize];
+            known.over = matches!(status.state, StateName::Exited | StateName::Failed);
             let busy = match status.state {
                 StateName::Running
                 | StateName::Unhealthy

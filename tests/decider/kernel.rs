@@ -32,6 +32,8 @@ pub(crate) struct Proc {
     /// Whose it truly is.
     pub(crate) owner: Option<ServiceId>,
     mark: Option<OsString>,
+    /// Whether it is a probe or was left by one.
+    pub(crate) probe: bool,
     /// Whether musterd is among its ancestors.
     pub(crate) inside: bool,
     dead: Option<Exit>,
@@ -151,11 +153,12 @@ impl Kernel {
         let session = session.unwrap_or(pid);
         let forker = self.processes.get(&parent);
         let inside = parent == self.musterd || forker.is_some_and(|forker| forker.inside);
+        let probe = image.role == Role::Probe || forker.is_some_and(|forker| forker.probe);
         for (after, op) in image.life.clone() {
             self.plan(id, after, op);
         }
         let mark = mark.map(OsString::from).filter(|_| image.keeps_environment);
-        let process = Proc { id, parent, session, image, owner, mark, inside, dead: None };
+        let process = Proc { id, parent, session, image, owner, mark, probe, inside, dead: None };
         self.processes.insert(pid, process);
         id
     }
@@ -378,9 +381,9 @@ impl Kernel {
             exe: process.image.exe.clone().filter(|_| process.is_alive()),
             mark: process.mark.clone().filter(|_| process.is_alive()),
             users: Some(Users { real: 0, effective: process.image.user }),
-            memory: 0,
-            cpu: 0,
-            probe: false,
+            memory: process.image.memory,
+            cpu: process.image.cpu * (self.tick() - process.id.start) / 100,
+            probe: process.probe,
             foreign: process.image.foreign,
         });
         Table { processes: processes.collect(), named: self.named.clone() }

@@ -5,12 +5,15 @@
 mod adoption;
 mod control;
 mod daemons;
+mod health;
 mod images;
 mod judge;
 mod kernel;
 mod matching;
+mod policy;
 mod program;
 mod random;
+mod readiness;
 mod restarts;
 mod services;
 mod shutdown;

@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Helper,
     /// It has a session of its own and stays when the service ends: a login.
     Apart,
+    /// It asks how the service is, and must leave nobody.
+    Probe,
     /// It is nobody's.
     Stranger,
 }
@@ -54,6 +56,12 @@ pub(crate) struct Image {
     pub(crate) foreign: bool,
     /// Stuck in the kernel: not even SIGKILL ends it.
     pub(crate) unkillable: bool,
+    /// Its memory in bytes.
+    pub(crate) memory: u64,
+    /// The processor time that it takes, in percent.
+    pub(crate) cpu: u64,
+    /// The last line that it writes.
+    pub(crate) says: Option<String>,
     pub(crate) life: Life,
     pub(crate) handlers: Vec<(Signal, Life)>,
 }
@@ -72,6 +80,9 @@ impl Image {
             careless: false,
             foreign: false,
             unkillable: false,
+            memory: 0,
+            cpu: 0,
+            says: None,
             life: Vec::new(),
             handlers: Vec::new(),
         };
@@ -121,6 +132,18 @@ impl Image {
 
     pub(crate) fn foreign(mut self) -> Self {
         self.foreign = true;
+        self
+    }
+
+    /// It takes so much memory, in bytes, and processor time, in percent.
+    pub(crate) fn takes(mut self, memory: u64, cpu: u64) -> Self {
+        (self.memory, self.cpu) = (memory, cpu);
+        self
+    }
+
+    /// The last line that it writes.
+    pub(crate) fn says(mut self, line: &str) -> Self {
+        self.says = Some(line.to_owned());
         self
     }
 

@@ -2,7 +2,7 @@
 //! happens, one line a happening. Judges nothing: see `judge`.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, SystemTime},
 };
 
@@ -10,7 +10,10 @@ use musterd::{
     config::{Config, LogFormat, LogLevel, Manager, Service},
     process::{Pid, ProcessId, Table},
     protocol::{Request, Response, Status},
-    supervisor::{Action, ClientId, Event, Look, Notice, Place, Purpose, Recorded, ServiceId, Supervisor},
+    supervisor::{
+        Action, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded, ServiceId,
+        Supervisor,
+    },
     time::Time,
 };
 use nix::sys::signal::Signal;
@@ -67,6 +70,10 @@ pub(crate) struct Sim {
     names: Vec<String>,
     images: HashMap<(ServiceId, Purpose), Image>,
     failures: VecDeque<String>,
+    /// Whose output is searched for a line.
+    awaited: HashSet<ServiceId>,
+    /// The last lines of probes.
+    last_words: HashMap<ProcessId, String>,
     story: Vec<(Time, String)>,
     clients: u64,
     /// So many objections have been written down.
@@ -104,6 +111,8 @@ impl Sim {
             names,
             images: HashMap::new(),
             failures: VecDeque::new(),
+            awaited: HashSet::new(),
+            last_words: HashMap::new(),
             story: Vec::new(),
             clients: 0,
             objections: 0,
@@ -121,6 +130,30 @@ impl Sim {
     pub(crate) fn stop_program(&mut self, service: &str, image: Image) {
         let id = self.id(service);
         self.images.insert((id, Purpose::Stop), image);
+    }
+
+    /// What a probe of the service does from now on.
+    pub(crate) fn probe_program(&mut self, service: &str, probing: Probing, image: Image) {
+        let id = self.id(service);
+        self.images.insert((id, Purpose::Probe(probing)), image.role(Role::Probe));
+    }
+
+    /// The service writes a line as its `ready.log` describes it.
+    pub(crate) fn line(&mut self, service: &str) {
+        let id = self.id(service);
+        self.write(format!("{service} writes a line as in ready.log"));
+        if self.awaited.contains(&id) {
+            self.step(Event::LineSeen(id));
+            self.settle();
+        }
+    }
+
+    /// The service says something of itself.
+    pub(crate) fn notify(&mut self, service: &str, sender: Pid, notification: Notification) {
+        let id = self.id(service);
+        self.write(format!("{service} says {notification:?}"));
+        self.step(Event::Notified { service: id, sender, notification });
+        self.settle();
     }
 
     /// The next spawn fails so.
@@ -259,6 +292,11 @@ impl Sim {
         }
         self.steps += 1;
         self.judge.stepping(&event);
+        if let Event::Ended { process, .. } = &event
+            && let Some(line) = self.last_words.remove(process)
+        {
+            self.step(Event::Said { process: *process, line });
+        }
         if let Event::Ended { process: ProcessId { start: 1.., .. }, .. } = event {
             self.told.push(event.clone());
         }
@@ -291,10 +329,21 @@ impl Sim {
                 None
             }
             Action::Tell(notice) => {
+                if notice.message == "shutting down" {
+                    self.judge.shuts_down(self.kernel.now);
+                }
                 self.write(told(&notice));
                 None
             }
-            Action::AwaitLine { .. } | Action::FlushOutput(_) => None,
+            Action::AwaitLine { service, awaited: true } => {
+                self.awaited.insert(service);
+                None
+            }
+            Action::AwaitLine { service, awaited: false } => {
+                self.awaited.remove(&service);
+                None
+            }
+            Action::FlushOutput(_) => None,
             Action::Exit(code) => {
                 self.write(format!("musterd exits {code}"));
                 self.exited = Some(code);
@@ -307,13 +356,23 @@ impl Sim {
 
     fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
         let name = self.names[service.0 as usize].clone();
+        if purpose == Purpose::Start {
+            let statuses = self.statuses();
+            self.judge.starts(self.kernel.now, service, &statuses);
+        }
         self.judge.spawned(&self.kernel, service, purpose);
         if let Some(error) = self.failures.pop_front() {
             self.write(format!("{name} fails to start"));
             return Event::SpawnFailed { service, purpose, error };
         }
-        let image = self.images[&(service, purpose)].clone().in_own_session();
+        let image = match (self.images.get(&(service, purpose)), purpose) {
+            (Some(image), _) => image.clone(),
+            (None, Purpose::Probe(_)) => Image::new("probe").role(Role::Probe).exits(2, 0),
+            (None, Purpose::Start | Purpose::Stop) => panic!("{name} has no program"),
+        };
+        let (image, says) = (image.clone().in_own_session(), image.says);
         let process = self.kernel.spawn(self.kernel.musterd, image, Some(service), Some(&name));
+        self.last_words.extend(says.map(|says| (process, says)));
         if purpose == Purpose::Stop {
             self.write(format!("{} is the stop command of {name}", self.kernel.called(process)));
         }
