@@ -163,6 +163,7 @@ impl Supervisor {
             Event::Scanned(table) => self.scanned(now, &table),
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, request } => self.asked(now, client, request),
+            Event::HungUp { client } => self.hung_up(client),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
         self.proceed_shutdown(now);

@@ -51,6 +51,11 @@ impl Supervisor {
         self.waiters.push(Waiter { client, services, goal });
     }
 
+    /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
+    pub(super) fn hung_up(&mut self, client: ClientId) {
+        self.waiters.retain(|waiter| waiter.client != client);
+    }
+
     fn ask_start(&mut self, now: Time, id: ServiceId) {
         self.services[id].want(now);
         match self.services[id].state {

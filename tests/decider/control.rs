@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use musterd::protocol::StateName;
+use nix::sys::signal::Signal::SIGTERM;
+
 use crate::{
     assert_story,
     images::{apache2_script, polite, stubborn},
@@ -30,6 +33,18 @@ fn stop_start_and_restart_of_what_runs() {
     sim.start_again("web");
     sim.run_seconds(1);
     assert_story(&sim, "control-running");
+}
+
+#[test]
+fn who_hung_up_is_answered_nothing() {
+    let mut sim = Sim::start(Setup::new(vec![service("web", "/srv/web")]), |_| {});
+    sim.program("web", polite("/srv/web"));
+    sim.run_seconds(1);
+    sim.stop("web");
+    sim.hang_up();
+    sim.run_seconds(5);
+    assert_story(&sim, "control-hung-up");
+    assert_eq!(sim.status("web").state, StateName::Stopped);
 }
 
 #[test]
@@ -98,7 +113,7 @@ fn a_stop_command_is_used_and_its_failure_survived() {
     let mut sim = Sim::start(Setup::new(vec![web]), |_| {});
     sim.program("web", polite("/srv/web"));
     let stopper = Image::new("/srv/stop").role(Role::Helper);
-    let all = Op::SignalAll("web".to_owned(), nix::sys::signal::Signal::SIGTERM);
+    let all = Op::SignalAll("web".to_owned(), SIGTERM);
     sim.stop_program("web", stopper.at(100, all).exits(200, 0));
     sim.run_seconds(1);
     sim.restart("web");

@@ -297,6 +297,7 @@ impl Life {
             10 => self.log_in(at, kind),
             11 => self.start_by_hand(at, &name, kind),
             12 => self.come_and_go(&name),
+            13 if self.choice.one_in(4) => self.sim.hang_up(),
             13 => {
                 let victim = self.victim(at);
                 self.sim.dies_while_looking = victim;

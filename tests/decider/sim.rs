@@ -354,6 +354,15 @@ impl Sim {
         self.settle();
     }
 
+    /// A client that waits hangs up, if there is one.
+    pub(crate) fn hang_up(&mut self) {
+        let Some(client) = self.judge.waits_longest() else { return };
+        self.write(format!("client {} hangs up", client.0));
+        self.judge.hung_up(client);
+        self.step(Event::HungUp { client });
+        self.settle();
+    }
+
     pub(crate) fn start_again(&mut self, service: &str) {
         self.ask(Request::Start { names: vec![service.to_owned()] });
     }

@@ -160,6 +160,8 @@ fn requests_are_given_out_and_answered_in_order() {
     drop(stream);
     house.settle();
     assert_eq!(house.control.clients.len(), 0, "who hung up is forgotten");
+    assert_eq!(house.control.next_hang_up(), Some(second.client));
+    assert_eq!(house.control.next_hang_up(), None, "once");
     house.reply(second.client, &answer("to nobody"));
     assert_eq!(house.control.next_deadline(), None);
 }
