@@ -86,7 +86,8 @@ pub struct Supervisor {
     services: Services,
     /// Whose the processes are that were spawned or are watched.
     owners: HashMap<Pid, Owner>,
-    /// Children of musterd that are nobody's, as the last table showed them, and in whose session.
+    /// Children of musterd that are nobody's, as the last table showed them, and in whose session. The PID is enough:
+    /// it is not free before musterd has reaped the child, and that is told.
     orphans: HashMap<Pid, Option<ServiceId>>,
     /// Processes of a service's name that left its session: on their own.
     apart: HashMap<ProcessId, ServiceId>,

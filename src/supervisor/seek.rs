@@ -268,7 +268,7 @@ impl Supervisor {
 
     fn clear(&mut self, now: Time, id: ServiceId, gone: Gone, left: Vec<ProcessId>) {
         self.note(now, id, Cause::Ended(gone), Some(now.since(gone.since)));
-        self.end_remains(now, id, gone, left);
+        self.end_remains(now, id, gone, left, Reason::Remains(gone));
     }
 }
 
