@@ -127,15 +127,27 @@ impl Supervisor {
                 let service = &self.services[id];
                 let since = service.main().filter(|_| matches!(service.state, State::Running { .. }));
                 let since = since.map_or(service.since, |main| main.since);
+                let next_start = match service.state {
+                    State::Backoff { until } => Some(self.wall_clock_to_milliseconds(until)),
+                    State::Stopped
+                    | State::Waiting
+                    | State::Seeking(_)
+                    | State::Spawning
+                    | State::Starting { .. }
+                    | State::Running { .. }
+                    | State::Stopping(_) => None,
+                };
+                let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
                 Status {
                     name: service.config.name.to_string(),
                     state: service.state.name(),
                     wanted: service.goal == Goal::Up,
                     pid: service.main().map(|main| main.id.pid),
                     restarts: service.restarts,
-                    reason: service.reason.to_string(),
+                    reason: format!("{}{until}", service.reason),
                     since: self.wall_clock(since),
                     seconds: now.since(since).as_secs_f64(),
+                    next_start,
                 }
             })
             .collect();
@@ -146,6 +158,12 @@ impl Supervisor {
         let at = at.since_boot();
         let whole = Duration::from_secs(at.as_secs());
         humantime::format_rfc3339_seconds(self.boot.checked_add(whole).unwrap_or(self.boot)).to_string()
+    }
+
+    /// For pauses, of which most are shorter than a second.
+    fn wall_clock_to_milliseconds(&self, at: Time) -> String {
+        let at = self.boot.checked_add(at.since_boot()).unwrap_or(self.boot);
+        humantime::format_rfc3339_millis(at).to_string()
     }
 }
 

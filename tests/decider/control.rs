@@ -96,6 +96,22 @@ fn requests_while_it_backs_off_and_waits() {
 }
 
 #[test]
+fn a_pause_shows_when_it_is_over() {
+    let mut sim = Sim::start(Setup::new(vec![service("web", "/srv/web")]), |_| {});
+    sim.program("web", polite("/srv/web"));
+    sim.fail_next_spawn("cannot execute /srv/web: no such file");
+    sim.run_for(Duration::from_millis(10));
+    let status = sim.status("web");
+    // The machine has been up for 100 s, and its wall clock began at zero.
+    let over = "1970-01-01T00:01:40.250Z";
+    assert_eq!((status.state, status.next_start.as_deref()), (StateName::Backoff, Some(over)));
+    assert_eq!(status.reason, format!("cannot execute /srv/web: no such file; pause of 250ms until {over}"));
+    sim.run_seconds(1);
+    let status = sim.status("web");
+    assert_eq!((status.state, status.next_start), (StateName::Running, None));
+}
+
+#[test]
 fn what_ignores_sigterm_is_killed_with_its_session() {
     let mut sim = Sim::start(Setup::new(vec![service("web", "/srv/web")]), |_| {});
     sim.program("web", stubborn("/srv/web"));

@@ -125,6 +125,7 @@ fn long_answer(services: usize) -> Response {
         reason: "x".repeat(1000),
         since: "2026-11-21T00:00:00Z".to_owned(),
         seconds: 1.5,
+        next_start: None,
     };
     Response::Services { services: (0..services).map(|at| status(at.to_string())).collect() }
 }
