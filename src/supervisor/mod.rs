@@ -1,24 +1,7 @@
 //! Decides: what happened goes in, what is to be done comes out. Reads no clock and no /proc and makes
 //! no system call, so that a test runs a day of it in a millisecond.
 //!
-//! | state | leaves when | to |
-//! |---|---|---|
-//! | stopped | it becomes wanted | waiting, seeking |
-//! | waiting | all that it comes after runs | seeking |
-//! | seeking | a look shows its process | running |
-//! | | a look shows what a crash left in its session | stopping |
-//! | | a look shows nothing | spawning, backoff |
-//! | spawning | the start command runs | running; starting, if that can't be the service itself |
-//! | | it cannot be run | backoff |
-//! | starting | the start command ended | seeking |
-//! | | `start-timeout` is over | stopping |
-//! | running | the main process ended | seeking |
-//! | | it is no longer wanted, or to be restarted | stopping |
-//! | stopping | nothing of it is left | stopped; seeking, if it is wanted |
-//! | backoff | the pause is over | seeking |
-//!
-//! Seeking and spawning last no longer than one turn of the loop, but for a seeking that waits for a pidfile;
-//! people see them as `starting`.
+//! The states and the ways between them are in [`TRANSITIONS`].
 
 mod backoff;
 mod belonging;
@@ -39,6 +22,7 @@ mod seek;
 mod service;
 mod shutdown;
 mod state;
+mod transitions;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -47,6 +31,7 @@ use std::{
 
 pub use event::{Action, ClientId, Event, Look, Notice, Purpose, ServiceId};
 pub use named::Wanted;
+pub use transitions::{Stage, TRANSITIONS};
 
 use crate::{
     config::{Config, LogLevel, Service as ServiceConfig},
@@ -107,6 +92,8 @@ pub struct Supervisor {
     /// What the wall clock showed at boot, for people.
     boot: SystemTime,
     actions: Vec<Action>,
+    /// Which ways services went from state to state.
+    passed: BTreeSet<(Stage, Stage)>,
 }
 
 /// A message, its cause and its consequence.
@@ -143,6 +130,7 @@ impl Supervisor {
             epoch: now,
             boot,
             actions: Vec::new(),
+            passed: BTreeSet::new(),
         };
         for id in supervisor.services.ids() {
             if supervisor.services[id].goal == Goal::Up {
@@ -207,6 +195,11 @@ impl Supervisor {
         })
     }
 
+    /// The ways that services have gone so far from state to state, each once.
+    pub fn passed(&self) -> &BTreeSet<(Stage, Stage)> {
+        &self.passed
+    }
+
     /// Without the table nothing can be started safely: what seeks a process waits and looks again.
     fn scan_failed(&mut self, now: Time, error: String) {
         self.blind_until = Some(now + SCAN_PAUSE);
@@ -254,6 +247,10 @@ impl Supervisor {
         let service = &mut self.services[id];
         if service.state.name() != state.name() {
             service.since = now;
+        }
+        let (from, to) = (Stage::from(&service.state), Stage::from(&state));
+        if from != to {
+            self.passed.insert((from, to));
         }
         service.state = state;
         service.reason = reason;

@@ -4,13 +4,13 @@
 //! Not by proptest, as other properties are: what follows in a life depends on what came before, so that a
 //! life with a choice left out is another life, and shrinking finds nothing. The story is what helps.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use musterd::{
     config::{Match, Service},
     process::Pid,
     protocol::StateName,
-    supervisor::ServiceId,
+    supervisor::{ServiceId, Stage, TRANSITIONS},
 };
 use nix::sys::signal::Signal::{self, SIGINT, SIGKILL, SIGTERM};
 
@@ -251,6 +251,10 @@ impl Life {
         if self.sim.judge.objections.is_empty() {
             self.end();
         }
+        let strange: Vec<_> = self.sim.unknown_ways().copied().collect();
+        if !strange.is_empty() {
+            self.sim.judge.object(format!("the table of transitions lacks {strange:?}"));
+        }
         (!self.sim.judge.objections.is_empty())
             .then(|| format!("{}\n{:#?}", self.sim.transcript(), self.sim.judge.objections))
     }
@@ -397,8 +401,32 @@ impl Life {
     }
 }
 
-/// Lives the life of this seed; returns the number of steps.
-fn live(seed: u64) -> u64 {
+/// What lives came to.
+#[derive(Default)]
+struct Lived {
+    steps: u64,
+    passed: BTreeSet<(Stage, Stage)>,
+}
+
+impl Lived {
+    fn and(mut self, other: Lived) -> Lived {
+        self.steps += other.steps;
+        self.passed.extend(other.passed);
+        self
+    }
+
+    /// Services went every way that is in the table of transitions; each life sees that they went no other.
+    fn walk_the_table(&self) {
+        let told = TRANSITIONS.iter().map(|&(from, to, _)| (from, to));
+        let table: BTreeSet<(Stage, Stage)> = told.clone().collect();
+        assert_eq!(table.len(), told.count(), "each way stands there once");
+        let missing: Vec<_> = table.difference(&self.passed).collect();
+        assert!(missing.is_empty(), "nobody went {missing:?}");
+    }
+}
+
+/// Lives the life of this seed.
+fn live(seed: u64) -> Lived {
     let mut life = Life::new(seed);
     let story = life.live();
     assert!(
@@ -406,7 +434,7 @@ fn live(seed: u64) -> u64 {
         "{}\nMUSTERD_SEED={seed} cargo test --test decider random",
         story.unwrap_or_default()
     );
-    life.sim.steps
+    Lived { steps: life.sim.steps, passed: life.sim.passed().clone() }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -421,11 +449,13 @@ fn random_lives_break_no_rule() {
         }
         None => {
             let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-            std::thread::scope(|scope| {
-                for first in 0..threads {
-                    scope.spawn(move || (first..LIVES).step_by(threads as usize).map(live).sum::<u64>());
-                }
+            let share =
+                |first| (first..LIVES).step_by(threads as usize).map(live).fold(Lived::default(), Lived::and);
+            let lived = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).fold(Lived::default(), Lived::and)
             });
+            lived.walk_the_table();
         }
     }
 }
@@ -434,10 +464,11 @@ fn random_lives_break_no_rule() {
 #[ignore = "a long run: MUSTERD_STEPS=10000000 cargo test --release --test decider -- --ignored long"]
 fn long_random_lives_break_no_rule() {
     let wanted = number("MUSTERD_STEPS").unwrap_or(1_000_000);
-    let (mut seed, mut steps) = (LIVES, 0);
-    while steps < wanted {
-        steps += live(seed);
+    let (mut seed, mut lived) = (LIVES, Lived::default());
+    while lived.steps < wanted {
+        lived = lived.and(live(seed));
         seed += 1;
     }
-    println!("{steps} steps of {} lives without a violation", seed - LIVES);
+    lived.walk_the_table();
+    println!("{} steps of {} lives without a violation", lived.steps, seed - LIVES);
 }

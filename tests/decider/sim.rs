@@ -2,7 +2,7 @@
 //! happens, one line a happening. Judges nothing: see `judge`.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::{Duration, SystemTime},
 };
 
@@ -10,7 +10,10 @@ use musterd::{
     config::{Config, LogFormat, LogLevel, Manager, Service},
     process::{Pid, ProcessId, Table},
     protocol::{Request, Response, Status},
-    supervisor::{Action, ClientId, Event, Look, Notice, Place, Purpose, Recorded, ServiceId, Supervisor},
+    supervisor::{
+        Action, ClientId, Event, Look, Notice, Place, Purpose, Recorded, ServiceId, Stage, Supervisor,
+        TRANSITIONS,
+    },
     time::Time,
 };
 use nix::sys::signal::Signal;
@@ -135,6 +138,17 @@ impl Sim {
 
     pub(crate) fn now(&self) -> Time {
         self.kernel.now
+    }
+
+    /// The ways that services went from state to state.
+    pub(crate) fn passed(&self) -> &BTreeSet<(Stage, Stage)> {
+        self.supervisor.passed()
+    }
+
+    /// Those that the table of transitions does not know.
+    pub(crate) fn unknown_ways(&self) -> impl Iterator<Item = &(Stage, Stage)> {
+        let known = |way: &(Stage, Stage)| TRANSITIONS.iter().any(|&(from, to, _)| (from, to) == *way);
+        self.passed().iter().filter(move |way| !known(way))
     }
 
     /// What happened so far.
