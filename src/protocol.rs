@@ -172,6 +172,8 @@ pub struct Status {
     pub since: String,
     /// Seconds in this state, by the monotonic clock.
     pub seconds: f64,
+    /// When the pause before the next start is over, RFC 3339 in UTC; null but in back-off.
+    pub next_start: Option<String>,
 }
 
 fn to_line(words: &impl Serialize) -> Vec<u8> {

@@ -71,6 +71,7 @@ pub struct Control {
     clients: BTreeMap<u64, Connection>,
     last_id: u64,
     asked: VecDeque<Asked>,
+    hung_up: VecDeque<ClientId>,
     paused_until: Option<Time>,
 }
 
@@ -88,6 +89,7 @@ impl Control {
             clients: BTreeMap::new(),
             last_id: LISTENER,
             asked: VecDeque::new(),
+            hung_up: VecDeque::new(),
             paused_until: None,
         })
     }
@@ -112,6 +114,11 @@ impl Control {
     /// The next request that nobody has taken yet.
     pub fn next_request(&mut self) -> Option<Asked> {
         self.asked.pop_front()
+    }
+
+    /// The next client that went, or was dropped, without having been answered; to be asked for when no request is left.
+    pub fn next_hang_up(&mut self) -> Option<ClientId> {
+        self.hung_up.pop_front()
     }
 
     /// Answers a client's request, whenever that can be; nothing happens if it has hung up.
@@ -218,6 +225,9 @@ impl Control {
 
     fn close(&mut self, epoll: &Epoll, id: u64) {
         if let Some(client) = self.clients.remove(&id) {
+            if client.awaits_answer() {
+                self.hung_up.push_back(ClientId(id));
+            }
             // Closing alone would not do while a child that has not executed yet holds a copy.
             let _ = epoll.delete(&client.stream);
         }

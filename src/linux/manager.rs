@@ -303,6 +303,9 @@ impl Manager {
             self.feed(Event::Asked { client: asked.client, request: asked.request });
             self.look_around();
         }
+        while let Some(client) = self.endpoint.control().and_then(Control::next_hang_up) {
+            self.feed(Event::HungUp { client });
+        }
     }
 
     /// Looks at the processes as long as the decider needs it. Nothing is reaped between the look and its

@@ -166,10 +166,15 @@ impl Supervisor {
             .collect()
     }
 
-    /// musterd's children that are nobody's and that the last table did not show.
+    /// musterd's children that are nobody's and that the last table did not show. A table is not read in one moment:
+    /// what was read before it lost its parent shows that one, which is not there or whose PID has come again, and it
+    /// is PID 1's child by now.
     pub(super) fn new_orphans(&self, table: &Table) -> HashSet<Pid> {
-        let children = table.processes.iter().filter(|process| process.parent == self.place.pid);
-        let pids = children.map(|process| process.id.pid);
+        let lost_its_parent = |process: &Process| {
+            self.place.is_init && process.parent != 0 && ancestors(table, process).next().is_none()
+        };
+        let is_orphan = |process: &&Process| process.parent == self.place.pid || lost_its_parent(process);
+        let pids = table.processes.iter().filter(is_orphan).map(|process| process.id.pid);
         pids.filter(|pid| !self.owners.contains_key(pid) && !self.orphans.contains_key(pid)).collect()
     }
 

@@ -64,7 +64,7 @@ impl Supervisor {
                 self.end_main(now, id, starter, reason, false);
             }
             State::Seeking(seek) => match seek.gone {
-                Some(gone) => self.end_remains(now, id, gone, Vec::new()),
+                Some(gone) => self.end_remains(now, id, gone, Vec::new(), reason),
                 None => self.set(now, id, State::Stopped, reason),
             },
             State::Stopped
@@ -117,7 +117,14 @@ impl Supervisor {
     }
 
     /// Ends what is left of the session of a main process that ended.
-    pub(super) fn end_remains(&mut self, now: Time, id: ServiceId, gone: Gone, left: Vec<ProcessId>) {
+    pub(super) fn end_remains(
+        &mut self,
+        now: Time,
+        id: ServiceId,
+        gone: Gone,
+        left: Vec<ProcessId>,
+        reason: Reason,
+    ) {
         let ending = Ending {
             main: None,
             stopper: None,
@@ -128,7 +135,6 @@ impl Supervisor {
             force: self.force(now, REMAINS_GRACE),
             gone: Some(gone),
         };
-        let reason = Reason::Remains(gone);
         if !left.is_empty() {
             let next = Some(format!("ending {} of its session", count(left.len())));
             self.tell(LogLevel::Warn, id, Some(gone.id.pid), ("ended", gone.to_string(), next));

@@ -119,6 +119,11 @@ pub enum Event {
         /// What.
         request: Request,
     },
+    /// A client that had asked does not wait for its answer any more; what it asked for is done all the same.
+    HungUp {
+        /// Who.
+        client: ClientId,
+    },
     /// musterd was told to end.
     Terminate {
         /// By whom or what, for the log: `SIGTERM`.

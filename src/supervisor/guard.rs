@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ServiceId, Supervisor, census::Census, seek::TICK};
+use super::{ServiceId, Supervisor, census::Census, seek::TICK, state::State};
 use crate::{
     config::{Guard, LogLevel, Remedy, Service as ServiceConfig},
     process::{Life, Pid, Process, ProcessId},
@@ -82,8 +82,10 @@ impl Supervisor {
         let is_guarded = |id: &&ServiceId| {
             let service = &self.services[**id];
             (service.config.memory_max.is_some() || service.config.cpu_max.is_some())
-                && service.main().is_some()
-                && service.has_processes()
+                && matches!(
+                    service.state,
+                    State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }
+                )
         };
         let guarded: Vec<ServiceId> = asked.iter().filter(is_guarded).copied().collect();
         if guarded.is_empty() {

@@ -1,24 +1,7 @@
 //! Decides: what happened goes in, what is to be done comes out. Reads no clock and no /proc and makes
 //! no system call, so that a test runs a day of it in a millisecond.
 //!
-//! | state | leaves when | to |
-//! |---|---|---|
-//! | stopped | it becomes wanted | waiting, seeking |
-//! | waiting | all that it comes after runs | seeking |
-//! | seeking | a look shows its process | running |
-//! | | a look shows what a crash left in its session | stopping |
-//! | | a look shows nothing | spawning, backoff |
-//! | spawning | the start command runs | running; starting, if that can't be the service itself |
-//! | | it cannot be run | backoff |
-//! | starting | the start command ended | seeking |
-//! | | `start-timeout` is over | stopping |
-//! | running | the main process ended | seeking |
-//! | | it is no longer wanted, or to be restarted | stopping |
-//! | stopping | nothing of it is left | stopped; seeking, if it is wanted |
-//! | backoff | the pause is over | seeking |
-//!
-//! Seeking and spawning last no longer than one turn of the loop, but for a seeking that waits for a pidfile;
-//! people see them as `starting`.
+//! The states and the ways between them are in [`TRANSITIONS`].
 
 mod backoff;
 mod belonging;
@@ -45,6 +28,7 @@ mod seek;
 mod service;
 mod shutdown;
 mod state;
+mod transitions;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -53,6 +37,7 @@ use std::{
 
 pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
 pub use named::Wanted;
+pub use transitions::{Stage, TRANSITIONS};
 
 use crate::{
     config::{Config, Kind, LogLevel, Service as ServiceConfig},
@@ -92,7 +77,8 @@ pub struct Supervisor {
     services: Services,
     /// Whose the processes are that were spawned or are watched.
     owners: HashMap<Pid, Owner>,
-    /// Children of musterd that are nobody's, as the last table showed them, and in whose session.
+    /// Children of musterd that are nobody's, as the last table showed them, and in whose session. The PID is enough:
+    /// it is not free before musterd has reaped the child, and that is told.
     orphans: HashMap<Pid, Option<ServiceId>>,
     /// Processes of a service's name that left its session: on their own.
     apart: HashMap<ProcessId, ServiceId>,
@@ -120,6 +106,8 @@ pub struct Supervisor {
     /// What the wall clock showed at boot, for people.
     boot: SystemTime,
     actions: Vec<Action>,
+    /// Which ways services went from state to state.
+    passed: BTreeSet<(Stage, Stage)>,
 }
 
 /// A message, its cause and its consequence.
@@ -160,6 +148,7 @@ impl Supervisor {
             epoch: now,
             boot,
             actions: Vec::new(),
+            passed: BTreeSet::new(),
         }
     }
 
@@ -177,8 +166,12 @@ impl Supervisor {
 
     /// Takes in one event; returns what is to be done, in order.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        let begins = matches!(self.phase, Phase::Beginning);
+        if begins {
+            self.begin(now);
+        }
         match event {
-            Event::Tick if matches!(self.phase, Phase::Beginning) => self.begin(now),
+            Event::Tick if begins => {}
             Event::Tick => self.deadlines(now),
             Event::Spawned { service, purpose, process } => self.spawned(now, service, purpose, process),
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
@@ -193,6 +186,7 @@ impl Supervisor {
             Event::Scanned(table) => self.scanned(now, &table),
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, request } => self.asked(now, client, request),
+            Event::HungUp { client } => self.hung_up(client),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
         self.end_when_tasks_are_done(now);
@@ -234,6 +228,11 @@ impl Supervisor {
             let main = service.state.main()?;
             Some((service.config.name.as_str(), Recorded { main: main.id, restarts: service.restarts }))
         })
+    }
+
+    /// The ways that services have gone so far from state to state, each once.
+    pub fn passed(&self) -> &BTreeSet<(Stage, Stage)> {
+        &self.passed
     }
 
     /// Without the table nothing can be started safely: what seeks a process waits and looks again.
@@ -290,6 +289,10 @@ impl Supervisor {
         let is_new = service.state.name() != state.name();
         if is_new {
             service.since = now;
+        }
+        let (from, to) = (Stage::from(&service.state), Stage::from(&state));
+        if from != to {
+            self.passed.insert((from, to));
         }
         service.state = state;
         service.reason = reason;

@@ -109,7 +109,7 @@ impl Supervisor {
             let next = Some(format!("ending {} that it left", count(others.len())));
             self.tell(LogLevel::Warn, id, None, ("start failed", error.clone(), next));
             self.note(now, id, Cause::Failed(error), Some(ran));
-            self.end_remains(now, id, gone, Vec::new());
+            self.end_remains(now, id, gone, Vec::new(), Reason::Remains(gone));
         }
         true
     }

@@ -57,7 +57,7 @@ impl Supervisor {
         // What was ready before it took over, and what spoke before musterd could hear it.
         let (took_over, adopted) =
             (matches!(main.found, Found::TookOver { .. }), matches!(main.found, Found::Adopted(_)));
-        let timeout = if adopted { now + ready.timeout } else { main.since + ready.timeout };
+        let timeout = now + ready.timeout;
         match &ready.rule {
             _ if took_over => None,
             ReadyRule::Started => None,

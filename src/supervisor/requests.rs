@@ -52,6 +52,11 @@ impl Supervisor {
         self.waiters.push(Waiter { client, services, goal });
     }
 
+    /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
+    pub(super) fn hung_up(&mut self, client: ClientId) {
+        self.waiters.retain(|waiter| waiter.client != client);
+    }
+
     fn ask_start(&mut self, now: Time, id: ServiceId) {
         self.services[id].want(now);
         match self.services[id].state {
@@ -145,15 +150,31 @@ impl Supervisor {
                 let runs = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
                 let since = service.main().filter(|_| runs);
                 let since = since.map_or(service.since, |main| main.since);
+                let next_start = match service.state {
+                    State::Backoff { until } => Some(self.wall_clock_to_milliseconds(until)),
+                    State::Stopped
+                    | State::Waiting { .. }
+                    | State::Seeking(_)
+                    | State::Spawning
+                    | State::Starting { .. }
+                    | State::Readying { .. }
+                    | State::Running { .. }
+                    | State::Unhealthy { .. }
+                    | State::Stopping(_)
+                    | State::Exited
+                    | State::Failed => None,
+                };
+                let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
                 Status {
                     name: service.config.name.to_string(),
                     state: service.state.name(),
                     wanted: service.goal == Goal::Up && !matches!(service.state, State::Exited),
                     pid: service.main().map(|main| main.id.pid),
                     restarts: service.restarts,
-                    reason: service.full_reason(),
+                    reason: format!("{}{until}", service.full_reason()),
                     since: self.wall_clock(since),
                     seconds: now.since(since).as_secs_f64(),
+                    next_start,
                 }
             })
             .collect();
@@ -164,6 +185,12 @@ impl Supervisor {
         let at = at.since_boot();
         let whole = Duration::from_secs(at.as_secs());
         humantime::format_rfc3339_seconds(self.boot.checked_add(whole).unwrap_or(self.boot)).to_string()
+    }
+
+    /// For pauses, of which most are shorter than a second.
+    fn wall_clock_to_milliseconds(&self, at: Time) -> String {
+        let at = self.boot.checked_add(at.since_boot()).unwrap_or(self.boot);
+        humantime::format_rfc3339_millis(at).to_string()
     }
 }
 
@@ -182,7 +209,9 @@ impl super::service::Service {
     fn want(&mut self, now: Time) {
         self.goal = Goal::Up;
         self.cause = None;
-        self.starts.clear();
+        if !matches!(self.state, State::Spawning) {
+            self.starts.clear();
+        }
         self.told = None;
         self.failures = 0;
         self.not_before = now;

@@ -27,7 +27,7 @@ pub(super) const NAMING: Duration = Duration::from_secs(1);
 
 /// How long a program that puts itself into the background usually takes for that, until when nobody can have
 /// connected to what stays in the foreground.
-const DAEMONISING: Duration = Duration::from_secs(2);
+pub(super) const DAEMONISING: Duration = Duration::from_secs(2);
 
 /// How long it has where an earlier daemon has borne the name: then one that never does is what such a daemon left.
 const NAMING_AGAIN: Duration = Duration::from_secs(10);
@@ -138,8 +138,8 @@ impl Supervisor {
         }
         self.end_what_probes_left(census);
         self.end_what_is_stopping(now, census, &stopping);
-        self.look_at_guarded(now, &checked, census);
         self.call_the_roll(now, census, &seeking);
+        self.look_at_guarded(now, &checked, census);
         self.remember_orphans(table);
         self.end_rest(table);
     }
@@ -292,7 +292,7 @@ impl Supervisor {
 
     fn clear(&mut self, now: Time, id: ServiceId, gone: Gone, left: Vec<ProcessId>) {
         self.note(now, id, Cause::Ended(gone), Some(now.since(gone.since)));
-        self.end_remains(now, id, gone, left);
+        self.end_remains(now, id, gone, left, Reason::Remains(gone));
     }
 }
 

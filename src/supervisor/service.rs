@@ -12,7 +12,7 @@ use super::{
     notify::Announced,
     pattern::{Launcher, Pattern},
     probe::ProbeRun,
-    seek::NAMING,
+    seek::{DAEMONISING, NAMING},
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
 };
 use crate::{
@@ -254,8 +254,10 @@ impl Service {
     pub(super) fn is_established(&self, main: &Main, now: Time) -> bool {
         match main.found {
             Found::Started => {
+                // What is ready may still put itself into the background.
+                let (ran, was_ready) = (now.since(main.since), main.was_ready);
                 self.pattern.launcher.is_none()
-                    && (main.was_ready || now.since(main.since) >= self.config.start_timeout)
+                    && (was_ready && ran >= DAEMONISING || ran >= self.config.start_timeout)
             }
             Found::Daemonised { .. }
             | Found::TookOver { .. }

@@ -21,7 +21,7 @@ pub(super) enum Goal {
     Down,
 }
 
-/// What is, with the facts that belong to it.
+/// What is, with the facts that belong to it. The ways from one to another are in `transitions`.
 #[derive(Clone, Debug)]
 pub(super) enum State {
     /// Nothing runs and nothing is wanted.

@@ -168,8 +168,20 @@ impl Judge {
         }
     }
 
+    /// Whoever asked is answered once, unless it hung up.
     pub(crate) fn replied(&mut self, client: ClientId) {
+        if self.waiting.remove(&client).is_none() {
+            self.object(format!("client {} is answered, which does not wait", client.0));
+        }
+    }
+
+    pub(crate) fn hung_up(&mut self, client: ClientId) {
         self.waiting.remove(&client);
+    }
+
+    /// The client that has waited for longest.
+    pub(crate) fn waits_longest(&self) -> Option<ClientId> {
+        self.waiting.keys().min().copied()
     }
 
     pub(crate) fn terminated(&mut self, now: Time) {

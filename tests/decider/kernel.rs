@@ -36,6 +36,8 @@ pub(crate) struct Proc {
     pub(crate) probe: bool,
     /// Whether musterd is among its ancestors.
     pub(crate) inside: bool,
+    /// The parent that it lost.
+    former: Option<Pid>,
     dead: Option<Exit>,
 }
 
@@ -67,8 +69,10 @@ pub(crate) struct Kernel {
     pub(crate) hides_children: bool,
     /// Whether a free PID is given out again as soon as it can be, and not after all others.
     pub(crate) recycles: bool,
-    /// The next table is torn: this process' parent seems to be one of its own descendants.
+    /// The next table is torn: this process, an orphan, was read before it lost its parent.
     pub(crate) tears: Option<Pid>,
+    /// Whether a table was torn.
+    pub(crate) is_torn: bool,
     /// What names stand for: pidfiles that were written, users, executables.
     pub(crate) named: Named,
     /// musterd's own PID.
@@ -93,6 +97,7 @@ impl Kernel {
             hides_children: false,
             recycles: false,
             tears: None,
+            is_torn: false,
             named: Named::default(),
             musterd,
             now,
@@ -158,7 +163,8 @@ impl Kernel {
             self.plan(id, after, op);
         }
         let mark = mark.map(OsString::from).filter(|_| image.keeps_environment);
-        let process = Proc { id, parent, session, image, owner, mark, probe, inside, dead: None };
+        let process =
+            Proc { id, parent, session, image, owner, mark, probe, inside, former: None, dead: None };
         self.processes.insert(pid, process);
         id
     }
@@ -244,6 +250,12 @@ impl Kernel {
         self.processes.get(&id.pid).filter(|process| process.id == id && process.is_alive())
     }
 
+    /// Whether a process descends from another one.
+    pub(crate) fn descends(&self, pid: Pid, ancestor: Pid) -> bool {
+        let parent = self.processes.get(&pid).map(|process| process.parent);
+        parent.is_some_and(|parent| parent == ancestor || parent != pid && self.descends(parent, ancestor))
+    }
+
     /// The process, as transcripts call it.
     pub(crate) fn called(&self, id: ProcessId) -> String {
         let name = self.processes.get(&id.pid).map(|process| process.image.to_string());
@@ -302,6 +314,7 @@ impl Kernel {
         let (musterd, is_init) = (self.musterd, self.is_init());
         let Some(process) = self.processes.get_mut(&pid) else { return };
         let comes_home = is_init || process.inside;
+        process.former = Some(process.parent);
         process.parent = if comes_home { musterd } else { 0 };
         let (id, dead) = (process.id, process.dead);
         match dead {
@@ -355,6 +368,16 @@ impl Kernel {
         (!self.hides_children).then(|| children.map(|process| process.id.pid).collect())
     }
 
+    /// What a torn table shows as the parent of an orphan: the PID of the one that it lost. It may have come again, and
+    /// then hardest for musterd to one of the orphan's own descendants, but never within a tick.
+    fn torn_parent(&self, orphan: Pid) -> Option<Pid> {
+        let process = self.processes.get(&orphan)?;
+        let lost = process.former?;
+        let younger = |pid: &Pid| self.processes[pid].id.start > process.id.start;
+        let again = self.descendant(orphan).filter(younger);
+        again.or(Some(lost).filter(|pid| self.processes.get(pid).is_none_or(|_| younger(pid))))
+    }
+
     /// The last descendant of a process, if it has any.
     fn descendant(&self, pid: Pid) -> Option<Pid> {
         let child =
@@ -364,11 +387,12 @@ impl Kernel {
 
     /// What /proc shows.
     pub(crate) fn table(&mut self) -> Table {
-        let torn = self.tears.take().and_then(|pid| Some((pid, self.descendant(pid)?)));
+        let torn = self.tears.take().and_then(|pid| Some((pid, self.torn_parent(pid)?)));
+        self.is_torn |= torn.is_some();
         let processes = self.processes.values().map(|process| Process {
             id: process.id,
             parent: match torn {
-                Some((pid, descendant)) if pid == process.id.pid => descendant,
+                Some((orphan, lost)) if orphan == process.id.pid => lost,
                 Some(_) | None => process.parent,
             },
             session: process.session,

@@ -29,6 +29,8 @@ use sim::Sim;
 /// is written instead, to be read by a person.
 fn assert_story(sim: &Sim, name: &str) {
     let told = sim.transcript();
+    let strange: Vec<_> = sim.unknown_ways().collect();
+    assert!(strange.is_empty(), "the table of transitions lacks {strange:?}:\n{told}");
     assert!(sim.judge.objections.is_empty(), "{:#?}\n{told}", sim.judge.objections);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decider/transcripts");
     let file = folder.join(name).with_extension("txt");

@@ -4,13 +4,16 @@
 //! Not by proptest, as other properties are: what follows in a life depends on what came before, so that a
 //! life with a choice left out is another life, and shrinking finds nothing. The story is what helps.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use musterd::{
-    config::{Match, Service},
+    config::{
+        self, Check, CheckRule, Guard, Match, Probe, Ready, ReadyRule, Regex, Remedy, Restart, Service,
+        StartLimit,
+    },
     process::Pid,
     protocol::StateName,
-    supervisor::ServiceId,
+    supervisor::{Notification, Probing, ServiceId, Stage, TRANSITIONS},
 };
 use nix::sys::signal::Signal::{self, SIGINT, SIGKILL, SIGTERM};
 
@@ -170,10 +173,58 @@ fn pidfile(name: &str) -> String {
     format!("/run/{name}.pid")
 }
 
+/// What a greedy process takes, in bytes.
+const MEMORY: u64 = 1 << 20;
+
+/// What becomes of a service, and what shows that it is well.
+fn choose_life(mut service: Service, kind: Kind, choice: &mut Choice) -> Service {
+    let seconds = |choice: &mut Choice, bound| Duration::from_secs(1 + choice.below(bound));
+    if choice.one_in(5) && matches!(kind, Kind::Foreground) {
+        service.kind = config::Kind::Task;
+    }
+    service.restart = match choice.below(8) {
+        0 => Restart::Never,
+        1 | 2 => Restart::OnFailure,
+        _ => Restart::Always,
+    };
+    if choice.one_in(5) {
+        let starts = 1 + u32::try_from(choice.below(4)).unwrap();
+        service.start_limit = Some(StartLimit { starts, within: seconds(choice, 20) });
+    }
+    service.essential = choice.one_in(20);
+    let probe = Probe::Address("tcp://127.0.0.1:80".to_owned());
+    if choice.one_in(3) && service.kind == config::Kind::Service {
+        let rule = match choice.below(4) {
+            0 => ReadyRule::Delay(Duration::from_millis(choice.below(3_000))),
+            1 => ReadyRule::Log(Regex::parse("ready").unwrap()),
+            2 => ReadyRule::Notify,
+            _ => ReadyRule::Probe(probe.clone()),
+        };
+        service.ready = Ready { rule, timeout: seconds(choice, 5) };
+    }
+    let remedy = |choice: &mut Choice| if choice.one_in(2) { Remedy::Restart } else { Remedy::Report };
+    if choice.one_in(3) && service.kind == config::Kind::Service {
+        let rule = if choice.one_in(4) { CheckRule::Notify } else { CheckRule::Probe(probe) };
+        let (every, timeout) = (seconds(choice, 4), seconds(choice, 2));
+        let retries = 1 + u32::try_from(choice.below(2)).unwrap();
+        service.check = Some(Check { rule, every, timeout, retries, on_failure: remedy(choice) });
+    }
+    if choice.one_in(8) {
+        service.after_addresses = vec!["tcp://db:5432".to_owned()];
+    }
+    if choice.one_in(6) {
+        let lasting = Duration::from_secs(choice.below(3));
+        service.memory_max = Some(Guard { max: MEMORY, lasting, on_excess: remedy(choice) });
+        service.cpu_max = Some(Guard { max: 100.0, lasting, on_excess: remedy(choice) });
+    }
+    service
+}
+
 /// One life.
 struct Life {
     choice: Choice,
     kinds: Vec<(String, Kind)>,
+    configs: Vec<Service>,
     is_init: bool,
     sim: Sim,
 }
@@ -207,8 +258,9 @@ impl Life {
                 let at = usize::try_from(choice.below(before.len() as u64)).unwrap();
                 service = after(service, &[&before[at]]);
             }
-            services.push(service);
+            services.push(choose_life(service, *kind, &mut choice));
         }
+        let configs = services.clone();
         let mut setup = Setup::new(services);
         let is_init = !choice.one_in(4);
         setup.musterd = if is_init { 1 } else { 5 };
@@ -219,17 +271,67 @@ impl Life {
         sim.kernel.loses_ends = choice.one_in(10);
         sim.kernel.hides_children = choice.one_in(6);
         sim.kernel.recycles = choice.one_in(4);
-        let mut life = Life { choice, kinds, is_init, sim };
+        let mut life = Life { choice, kinds, configs, is_init, sim };
         for at in 0..life.kinds.len() {
             life.program(at, false);
+            life.probes(at, false);
         }
+        life.sim.run_for(Duration::ZERO);
         life
     }
 
     fn program(&mut self, at: usize, healthy: bool) {
         let (name, kind) = self.kinds[at].clone();
-        let image = kind.program(&name, &mut self.choice, healthy);
-        self.sim.program(&name, image);
+        let image = if self.configs[at].kind == config::Kind::Task {
+            let code = if healthy { 0 } else { self.choice.below(2) as i32 };
+            let command = kind.main(&name, &mut self.choice).argv.join(" ");
+            Image::new(&command).exits(self.choice.milliseconds(), code)
+        } else {
+            kind.program(&name, &mut self.choice, healthy)
+        };
+        let greed = if healthy { 0 } else { self.choice.below(3) };
+        self.sim.program(&name, image.takes(greed * MEMORY, greed * 60));
+    }
+
+    /// What the probes of a service do from now on.
+    fn probes(&mut self, at: usize, healthy: bool) {
+        let name = self.kinds[at].0.clone();
+        for probing in [Probing::Address(0), Probing::Ready, Probing::Health] {
+            let image = Image::new("probe").says("refused");
+            let milliseconds = self.choice.milliseconds();
+            let image = match self.choice.below(8) {
+                _ if healthy => image.exits(10, 0),
+                0 => image,
+                1 => image.forks(1, Image::new("child").role(Role::Probe)).exits(milliseconds, 1),
+                2 => image.forks(1, Image::new("stray").role(Role::Probe).in_own_session()).exits(20, 0),
+                3 | 4 => image.exits(milliseconds, 1),
+                _ => image.exits(milliseconds, 0),
+            };
+            self.sim.probe_program(&name, probing, image);
+        }
+    }
+
+    /// The service says something of itself.
+    fn says(&mut self, at: usize) {
+        let name = self.kinds[at].0.clone();
+        let Some(main) = self.sim.main(&name) else { return };
+        let pids: Vec<Pid> = self.sim.kernel.processes.keys().copied().collect();
+        let notification = match self.choice.below(7) {
+            0 | 1 => Notification::Ready,
+            2 => Notification::Watchdog,
+            3 => Notification::Unwell,
+            4 => Notification::Reloading,
+            5 => Notification::Status("at work".to_owned()),
+            // A worker that is announced is the main process from then on; only strangers tell.
+            _ => match self.choice.of(&pids).filter(|pid| {
+                let process = &self.sim.kernel.processes[pid];
+                matches!(process.image.role, Role::Stranger | Role::Apart) || process.owner.is_none()
+            }) {
+                Some(pid) if !self.sim.kernel.descends(pid, main) => Notification::MainPid(pid),
+                Some(_) | None => Notification::Stopping,
+            },
+        };
+        self.sim.notify(&name, main, notification);
     }
 
     /// Lives it; `None` if all went well.
@@ -251,6 +353,10 @@ impl Life {
         if self.sim.judge.objections.is_empty() {
             self.end();
         }
+        let strange: Vec<_> = self.sim.unknown_ways().copied().collect();
+        if !strange.is_empty() {
+            self.sim.judge.object(format!("the table of transitions lacks {strange:?}"));
+        }
         (!self.sim.judge.objections.is_empty())
             .then(|| format!("{}\n{:#?}", self.sim.transcript(), self.sim.judge.objections))
     }
@@ -260,8 +366,21 @@ impl Life {
         self.sim.kernel.delay = Duration::ZERO;
         for at in 0..self.kinds.len() {
             self.program(at, true);
+            self.probes(at, true);
         }
-        self.sim.run_seconds(REST);
+        for _ in 0..REST {
+            self.sim.run_seconds(1);
+            for at in 0..self.kinds.len() {
+                let name = self.kinds[at].0.clone();
+                if self.sim.exited.is_none()
+                    && self.sim.status(&name).state != StateName::Running
+                    && let Some(main) = self.sim.main(&name)
+                {
+                    self.sim.line(&name);
+                    self.sim.notify(&name, main, Notification::Ready);
+                }
+            }
+        }
         if self.sim.judge.is_waited_for() {
             self.sim.judge.object("a client waits for ever".to_owned());
         }
@@ -284,11 +403,14 @@ impl Life {
     fn happen(&mut self) {
         let at = usize::try_from(self.choice.below(self.kinds.len() as u64)).unwrap();
         let (name, kind) = self.kinds[at].clone();
-        match self.choice.below(16) {
+        match self.choice.below(20) {
             0..=3 => self.kill(at, SIGKILL),
             4 => self.kill(at, SIGTERM),
             5 => self.kill(at, SIGINT),
             6 => self.program(at, false),
+            16 => self.sim.line(&name),
+            17 => self.says(at),
+            18 => self.probes(at, false),
             7 => self.sim.stop(&name),
             8 => self.sim.start_again(&name),
             9 => self.sim.restart(&name),
@@ -297,6 +419,7 @@ impl Life {
             10 => self.log_in(at, kind),
             11 => self.start_by_hand(at, &name, kind),
             12 => self.come_and_go(&name),
+            13 if self.choice.one_in(4) => self.sim.hang_up(),
             13 => {
                 let victim = self.victim(at);
                 self.sim.dies_while_looking = victim;
@@ -362,6 +485,9 @@ impl Life {
     /// Somebody starts the service by hand while it is away.
     fn start_by_hand(&mut self, at: usize, name: &str, kind: Kind) {
         let id = ServiceId(u32::try_from(at).unwrap());
+        if self.configs[at].kind == config::Kind::Task {
+            return;
+        }
         let away = matches!(self.sim.status(name).state, StateName::Stopped | StateName::Backoff);
         let all = [Role::Main, Role::Worker, Role::Helper, Role::Apart];
         if away && alive(&self.sim.kernel, id, &all).is_empty() && self.sim.exited.is_none() {
@@ -396,8 +522,32 @@ impl Life {
     }
 }
 
-/// Lives the life of this seed; returns the number of steps.
-fn live(seed: u64) -> u64 {
+/// What lives came to.
+#[derive(Default)]
+struct Lived {
+    steps: u64,
+    passed: BTreeSet<(Stage, Stage)>,
+}
+
+impl Lived {
+    fn and(mut self, other: Lived) -> Lived {
+        self.steps += other.steps;
+        self.passed.extend(other.passed);
+        self
+    }
+
+    /// Services went every way that is in the table of transitions; each life sees that they went no other.
+    fn walk_the_table(&self) {
+        let told = TRANSITIONS.iter().map(|&(from, to, _)| (from, to));
+        let table: BTreeSet<(Stage, Stage)> = told.clone().collect();
+        assert_eq!(table.len(), told.count(), "each way stands there once");
+        let missing: Vec<_> = table.difference(&self.passed).collect();
+        assert!(missing.is_empty(), "nobody went {missing:?}");
+    }
+}
+
+/// Lives the life of this seed.
+fn live(seed: u64) -> Lived {
     let mut life = Life::new(seed);
     let story = life.live();
     assert!(
@@ -405,7 +555,7 @@ fn live(seed: u64) -> u64 {
         "{}\nMUSTERD_SEED={seed} cargo test --test decider random",
         story.unwrap_or_default()
     );
-    life.sim.steps
+    Lived { steps: life.sim.steps, passed: life.sim.passed().clone() }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -420,11 +570,13 @@ fn random_lives_break_no_rule() {
         }
         None => {
             let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-            std::thread::scope(|scope| {
-                for first in 0..threads {
-                    scope.spawn(move || (first..LIVES).step_by(threads as usize).map(live).sum::<u64>());
-                }
+            let share =
+                |first| (first..LIVES).step_by(threads as usize).map(live).fold(Lived::default(), Lived::and);
+            let lived = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).fold(Lived::default(), Lived::and)
             });
+            lived.walk_the_table();
         }
     }
 }
@@ -433,10 +585,11 @@ fn random_lives_break_no_rule() {
 #[ignore = "a long run: MUSTERD_STEPS=10000000 cargo test --release --test decider -- --ignored long"]
 fn long_random_lives_break_no_rule() {
     let wanted = number("MUSTERD_STEPS").unwrap_or(1_000_000);
-    let (mut seed, mut steps) = (LIVES, 0);
-    while steps < wanted {
-        steps += live(seed);
+    let (mut seed, mut lived) = (LIVES, Lived::default());
+    while lived.steps < wanted {
+        lived = lived.and(live(seed));
         seed += 1;
     }
-    println!("{steps} steps of {} lives without a violation", seed - LIVES);
+    lived.walk_the_table();
+    println!("{} steps of {} lives without a violation", lived.steps, seed - LIVES);
 }

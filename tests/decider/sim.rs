@@ -2,7 +2,7 @@
 //! happens, one line a happening. Judges nothing: see `judge`.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +12,7 @@ use musterd::{
     protocol::{Request, Response, Status},
     supervisor::{
         Action, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded, ServiceId,
-        Supervisor,
+        Stage, Supervisor, TRANSITIONS,
     },
     time::Time,
 };
@@ -168,6 +168,17 @@ impl Sim {
 
     pub(crate) fn now(&self) -> Time {
         self.kernel.now
+    }
+
+    /// The ways that services went from state to state.
+    pub(crate) fn passed(&self) -> &BTreeSet<(Stage, Stage)> {
+        self.supervisor.passed()
+    }
+
+    /// Those that the table of transitions does not know.
+    pub(crate) fn unknown_ways(&self) -> impl Iterator<Item = &(Stage, Stage)> {
+        let known = |way: &(Stage, Stage)| TRANSITIONS.iter().any(|&(from, to, _)| (from, to) == *way);
+        self.passed().iter().filter(move |way| !known(way))
     }
 
     /// What happened so far.
@@ -405,11 +416,23 @@ impl Sim {
 
     /// A client asks; it hears the answer when the time has come.
     pub(crate) fn ask(&mut self, request: Request) {
+        if self.exited.is_some() {
+            return;
+        }
         self.clients += 1;
         let client = ClientId(self.clients);
         self.write(format!("client {} asks: {}", self.clients, asked(&request)));
         self.judge.asked(self.kernel.now, client, &request);
         self.step(Event::Asked { client, request });
+        self.settle();
+    }
+
+    /// A client that waits hangs up, if there is one.
+    pub(crate) fn hang_up(&mut self) {
+        let Some(client) = self.judge.waits_longest() else { return };
+        self.write(format!("client {} hangs up", client.0));
+        self.judge.hung_up(client);
+        self.step(Event::HungUp { client });
         self.settle();
     }
 

@@ -115,6 +115,14 @@ impl Connection {
         }
     }
 
+    /// Whether it has asked and was not answered.
+    pub(super) fn awaits_answer(&self) -> bool {
+        match self.phase {
+            Phase::Asked => true,
+            Phase::Idle { .. } | Phase::Line { .. } | Phase::Answer { .. } => false,
+        }
+    }
+
     /// When the client's patience with us, or ours with it, is over.
     pub(super) fn deadline(&self) -> Option<Time> {
         match self.phase {

@@ -125,6 +125,7 @@ fn long_answer(services: usize) -> Response {
         reason: "x".repeat(1000),
         since: "2026-11-21T00:00:00Z".to_owned(),
         seconds: 1.5,
+        next_start: None,
     };
     Response::Services { services: (0..services).map(|at| status(at.to_string())).collect() }
 }
@@ -160,6 +161,8 @@ fn requests_are_given_out_and_answered_in_order() {
     drop(stream);
     house.settle();
     assert_eq!(house.control.clients.len(), 0, "who hung up is forgotten");
+    assert_eq!(house.control.next_hang_up(), Some(second.client));
+    assert_eq!(house.control.next_hang_up(), None, "once");
     house.reply(second.client, &answer("to nobody"));
     assert_eq!(house.control.next_deadline(), None);
 }
