@@ -145,7 +145,7 @@ fn config(services: usize) -> Config {
         log_format: LogFormat::Text,
         log_level: LogLevel::Info,
     };
-    Config { manager, services: (0..services).map(service).collect() }
+    Config { manager, services: (0..services).map(service).collect(), warnings: Vec::new() }
 }
 
 /// Real processes that do nothing.

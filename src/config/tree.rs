@@ -52,6 +52,8 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     entries: BTreeMap<Vec<String>, Entry>,
+    /// How many paths ever appeared.
+    appeared: usize,
 }
 
 impl Tree {
@@ -71,8 +73,11 @@ impl Tree {
     }
 
     fn put(&mut self, path: &[String], value: Value, origin: &Origin, key: &Origin) {
-        let next = self.entries.len();
-        let order = self.entries.get(path).map_or(next, |entry| entry.order);
+        let order = self.entries.get(path).map_or(self.appeared, |entry| entry.order);
+        self.appeared += 1;
+        if !matches!(value, Value::Table) {
+            self.remove_below(path);
+        }
         let entry = Entry { value, origin: origin.clone(), key: key.clone(), order };
         self.entries.insert(path.to_vec(), entry);
     }
@@ -109,13 +114,52 @@ impl Tree {
         }
     }
 
-    /// Lays all of another layer over this one.
+    /// Lays all of another layer over this one. A rule of it replaces other rules of the same table.
     pub(crate) fn overlay(&mut self, layer: &Tree) {
+        for path in layer.entries.keys() {
+            self.remove_other_rules(path);
+        }
         let mut entries: Vec<_> = layer.entries.iter().collect();
         entries.sort_by_key(|(_, entry)| entry.order);
         for (path, entry) in entries {
             self.insert(path, entry.value.clone(), &entry.origin, &entry.key);
         }
+    }
+
+    /// Removes the rules that this one is given instead of.
+    fn remove_other_rules(&mut self, path: &[String]) {
+        let ([section, table, rule] | [section, _, table, rule]) = path else { return };
+        let rules = schema::rules(table);
+        let in_service = path.len() == 4;
+        if section != if in_service { "services" } else { "defaults" } || !rules.contains(&rule.as_str()) {
+            return;
+        }
+        let mut other = path.to_vec();
+        for rule in rules.iter().filter(|other| *other != rule) {
+            other[path.len() - 1] = (*rule).to_owned();
+            self.entries.remove(&other);
+            self.remove_below(&other);
+        }
+    }
+
+    /// Removes all that is inside a table.
+    fn remove_below(&mut self, path: &[String]) {
+        let inside = self.entries.range::<[String], _>((Bound::Excluded(path), Bound::Unbounded));
+        let below: Vec<Vec<String>> =
+            inside.map(|(inner, _)| inner).take_while(|inner| inner.starts_with(path)).cloned().collect();
+        for path in below {
+            self.entries.remove(&path);
+        }
+    }
+
+    /// All that is inside a table, with the paths from there.
+    pub(crate) fn section(&self, path: &[&str]) -> Vec<(&[String], &Entry)> {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        let inside = self.entries.range::<[String], _>((Bound::Excluded(path.as_slice()), Bound::Unbounded));
+        inside
+            .take_while(|(inner, _)| inner.starts_with(&path))
+            .map(|(inner, entry)| (&inner[path.len()..], entry))
+            .collect()
     }
 
     /// What the path holds.
@@ -236,6 +280,27 @@ mod tests {
         assert_eq!(value(&["services", "web", "start"]), "\"a\"");
         assert_eq!(value(&["services", "web", "backoff", "initial"]), "\"2s\"");
         assert_eq!(value(&["services", "web", "backoff", "factor"]), "3");
+    }
+
+    #[test]
+    fn a_rule_of_a_later_layer_replaces_the_earlier_one() {
+        let mut merged =
+            tree("[services.web]\nready = { tcp = 80, timeout = \"1s\" }\n[defaults]\ncheck.exec = \"a\"");
+        merged.overlay(&tree("[services.web]\nready.delay = \"2s\"\n[defaults]\ncheck.tcp = 1"));
+        assert_eq!(merged.fields(&["services", "web", "ready"]), ["timeout", "delay"]);
+        assert_eq!(merged.fields(&["defaults", "check"]), ["tcp"]);
+        merged.overlay(&tree("[services.web]\nready = { tcp = 80, exec = \"a\" }"));
+        assert_eq!(merged.fields(&["services", "web", "ready"]), ["timeout", "tcp", "exec"]);
+    }
+
+    #[test]
+    fn a_value_replaces_a_table() {
+        let mut merged = tree("[services.web.environment]\nA = { file = \"/a\" }");
+        merged.overlay(&tree("[services.web.environment]\nA = \"b\""));
+        assert!(merged.get(&["services", "web", "environment", "A", "file"]).is_none());
+        merged.overlay(&tree("[services.web.environment]\nA = { file = \"/c\" }"));
+        let path = ["services", "web", "environment", "A", "file"];
+        assert_eq!(merged.get(&path).unwrap().value.to_string(), "\"/c\"");
     }
 
     #[test]
