@@ -3,5 +3,11 @@
 
 mod keys;
 mod layers;
+mod life;
+mod main_command;
+mod ordinary;
+mod privileges;
 mod refusals;
+mod rules;
 mod texts;
+mod warnings;
