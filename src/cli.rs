@@ -170,6 +170,10 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
             let message = "options of `ctl` come after it: musterd ctl --socket PATH status\n";
             Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
         }
+        Some("schema") if !escaped => {
+            let message = "`schema` comes first and takes no options of others: musterd schema\n";
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+        }
         Some(_) | None => Ok(Asked::Manage(options)),
     }
 }
@@ -262,6 +266,15 @@ mod tests {
                 other => panic!("{words:?}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_schema_is_asked_for_alone() {
+        assert!(matches!(asked(&["schema"]), Ok(Asked::Schema)));
+        assert!(asked(&["schema", "x"]).is_err() && asked(&["-c", "x", "schema"]).is_err());
+        assert_eq!(managed(&["--", "schema"]).commands, ["schema"]);
+        assert_eq!(managed(&["--main", "bash -l", "sshd"]).main.as_deref(), Some("bash -l"));
+        assert!(asked(&["--main", "a", "--main", "b"]).is_err());
     }
 
     #[test]

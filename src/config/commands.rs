@@ -84,6 +84,7 @@ pub(crate) fn apply_main(sources: &Sources, tree: &mut Tree, report: &mut Report
         (keys::KIND.name, string("service")),
         (keys::RESTART.name, string("never")),
         (keys::ESSENTIAL.name, Value::Boolean(true)),
+        (keys::AUTOSTART.name, Value::Boolean(true)),
     ] {
         let path = ["services".to_owned(), name.clone(), key.to_owned()];
         tree.insert(&path, value, &origin, &origin);

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use toml::de::DeValue;
 
 use super::{
+    ServiceName,
     keys::{MANAGER, SERVICE},
     limits,
     origin::Origin,
@@ -12,15 +13,14 @@ use super::{
     tree::{Value, convert},
 };
 
-/// Names that services cannot have, and what they cannot hold: see `ServiceName`.
-const SERVICE_NAME: &str = r"^(?!all$)[^\s/=,*-][^\s/=,*]*$";
+/// What names of services are: see `ServiceName`.
+const SERVICE_NAME: &str = r"^[^\s/=,*-][^\s/=,*]*$";
 const DURATION: &str = r"^\s*([0-9]+\s*[a-zA-Zµ]+\s*)+$";
 const SIZE: &str = r"^[0-9]+\s*(B|KiB|MiB|GiB|TiB)?$";
 const PERCENTAGE: &str = r"^[0-9.]+\s*%$";
 
 /// The JSON Schema of a configuration file, generated from the table of keys.
 pub fn json_schema() -> String {
-    let service = |keys: &[&'static dyn AnyKey], what: &str| section(keys, what);
     let common: Vec<_> = SERVICE.iter().copied().filter(|key| !is_own(key.name())).collect();
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -29,12 +29,12 @@ pub fn json_schema() -> String {
         "additionalProperties": false,
         "properties": {
             "manager": section(MANAGER, "what concerns musterd itself"),
-            "defaults": service(&common, "for every service that does not say otherwise"),
+            "defaults": section(&common, "for every service that does not say otherwise"),
             "services": {
                 "description": "the services by their names",
                 "type": "object",
-                "propertyNames": { "pattern": SERVICE_NAME },
-                "additionalProperties": service(SERVICE, "a service; start is needed, in this file or another"),
+                "propertyNames": { "pattern": SERVICE_NAME, "not": { "const": ServiceName::ALL } },
+                "additionalProperties": section(SERVICE, "a service; start is needed, in this file or another"),
             },
         },
     });

@@ -9,5 +9,6 @@ mod ordinary;
 mod privileges;
 mod refusals;
 mod rules;
+mod schema;
 mod texts;
 mod warnings;

@@ -4,8 +4,7 @@ use musterd::config::{Config, Kind, Match, Restart, load};
 
 use crate::layers::{config, report, service, sources, strings};
 
-const WEB: &str =
-    "[services.web]\nstart = \"/usr/sbin/nginx\"\n[defaults]\nrestart = \"always\"\ninterval = \"7s\"";
+const WEB: &str = "[services.web]\nstart = \"/usr/sbin/nginx\"\n[defaults]\nrestart = \"always\"\ninterval = \"7s\"\nautostart = false";
 
 fn names(config: &Config) -> Vec<&str> {
     config.services.iter().map(|service| service.name.as_str()).collect()
@@ -20,12 +19,12 @@ fn it_is_a_service_that_the_container_lives_as_long_as() {
     let bash = service(&config, "bash");
     assert_eq!(bash.start.argv, ["/bin/bash", "-l"]);
     assert_eq!(bash.start.environment, [("A".to_owned(), "1".to_owned())]);
-    assert!(bash.terminal && bash.essential);
+    assert!(bash.terminal && bash.essential && bash.autostart);
     assert_eq!((bash.kind, bash.restart), (Kind::Service, Restart::Never));
     assert_eq!(bash.matching, Match::by_default("bash"));
     assert_eq!(bash.interval.as_secs(), 7);
     let web = service(&config, "web");
-    assert!(!web.terminal && !web.essential && web.restart == Restart::Always);
+    assert!(!web.terminal && !web.essential && !web.autostart && web.restart == Restart::Always);
     assert!(config.warnings.is_empty());
 }
 

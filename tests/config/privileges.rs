@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use musterd::config::{
-    Capability, Group, Identity, Inherit, Limit, Service, Template, TemplatePart, User, Variable,
+    Capability, Group, Identity, Inherit, Limit, Service, Template, TemplatePart, User, Variable, load,
 };
 use nix::sys::resource::Resource;
 
@@ -103,7 +103,10 @@ fn an_environment_file_is_beside_the_file_that_names_it() {
     sources.files = vec!["etc/a.toml".into()];
     let files = |sources: &_| service(&config(sources), "web").environment.files.clone();
     let beside = sources.directory.join("etc/web.env");
-    assert_eq!(files(&sources), [beside, PathBuf::from("/etc/web.env")]);
+    assert_eq!(files(&sources), [beside.clone(), PathBuf::from("/etc/web.env")]);
+    let shown = load(&sources).unwrap().1.to_string();
+    let line = format!("env-file = [\"{}\", \"/etc/web.env\"]", beside.display());
+    assert!(shown.contains(&line), "{line} is not in\n{shown}");
     sources.set = strings(&["services.web.env-file=other.env"]);
     assert_eq!(files(&sources), [sources.directory.join("other.env")]);
     assert!(web("").environment.files.is_empty());
