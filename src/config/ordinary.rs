@@ -72,7 +72,7 @@ impl Ordinary {
         if field.is_some() {
             return None;
         }
-        let refused = if name == keys::USER.name {
+        if name == keys::USER.name {
             let other = match (keys::USER.parse)(value).ok()? {
                 User::Id(id) => id != self.user,
                 User::Name(name) => !self.user_names.contains(&name),
@@ -93,8 +93,7 @@ impl Ordinary {
             (keys::CAPABILITIES.parse)(value).ok().map(|_| "only root can choose capabilities")
         } else {
             None
-        };
-        refused
+        }
     }
 
     /// The ID of a group, where it is known.

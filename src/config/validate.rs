@@ -173,7 +173,7 @@ impl Field<'_> {
         if !rules.is_empty()
             && full[0] == "services"
             && !misspelt
-            && !rules.iter().any(|rule| by_default(&rule))
+            && !rules.iter().any(|rule| by_default(rule))
         {
             let needed =
                 if let [rule] = rules { (*rule).to_owned() } else { format!("one of {}", rules.join(", ")) };
