@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Backoff, Command, Guard, Identity, Kind, Limit, Manager, ReadyRule, Service, ServiceName, StartLimit,
+    Backoff, Command, Guard, Identity, Kind, Limit, Manager, Service, ServiceName, StartLimit,
     after::{self, After},
     command::Text,
     environment, keys, limits,
@@ -91,9 +91,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
     }
     let ready = readiness::ready(&view);
     let kind = view.get(&keys::KIND);
-    if let (Some(Kind::Task), Some(entry)) = (kind, readiness::rule(&view))
-        && ready.as_ref().is_none_or(|ready| ready.rule != ReadyRule::Started)
-    {
+    if let (Some(Kind::Task), Some(entry)) = (kind, readiness::rule(&view)) {
         let reason = "it is ready when it is done";
         report.add(
             &entry.key,

@@ -15,7 +15,7 @@ pub(crate) fn ready(view: &View<'_>) -> Option<Ready> {
     } else if let Some(delay) = view.get(&keys::READY_DELAY) {
         ReadyRule::Delay(delay)
     } else {
-        ReadyRule::Started
+        return Some(Ready::default());
     };
     Some(Ready { rule, timeout: view.get(&keys::READY_TIMEOUT)? })
 }

@@ -97,7 +97,7 @@ impl Service {
             start_limit: None,
             essential: false,
             start_timeout: Duration::from_secs(90),
-            ready: Ready { rule: ReadyRule::Started, timeout: Duration::from_secs(90) },
+            ready: Ready::default(),
             check: None,
             stop_signal: Signal::SIGTERM,
             stop_timeout: Duration::from_secs(5),
@@ -175,6 +175,12 @@ pub struct Ready {
     pub rule: ReadyRule,
     /// How long that may take; then the start has failed.
     pub timeout: Duration,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Ready { rule: ReadyRule::Started, timeout: Duration::from_secs(90) }
+    }
 }
 
 /// What shows that a service is ready.

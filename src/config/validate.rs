@@ -170,11 +170,7 @@ impl Field<'_> {
         let misspelt = fields
             .iter()
             .any(|field| schema::find(self.keys, &[table.clone(), (*field).to_owned()]).is_none());
-        if !rules.is_empty()
-            && full[0] == "services"
-            && !misspelt
-            && !rules.iter().any(|rule| by_default(rule))
-        {
+        if !rules.is_empty() && full[0] == "services" && !misspelt && !rules.iter().any(by_default) {
             let needed =
                 if let [rule] = rules { (*rule).to_owned() } else { format!("one of {}", rules.join(", ")) };
             let message = format!("{}cannot use {table} without {needed}", self.subject);

@@ -52,7 +52,7 @@ impl<'a> View<'a> {
     /// Whether the rules of `[defaults]` are not the section's: it has another one, or can have none.
     fn has_own_rule(&self, table: &str) -> bool {
         let given = |rule: &&str| self.own_entry(Some(table), rule).is_some();
-        schema::rules(table).iter().any(|rule| given(rule))
+        schema::rules(table).iter().any(given)
             || table == "ready" && self.get(&keys::KIND) == Some(Kind::Task)
     }
 
