@@ -30,10 +30,12 @@ mod report;
 mod schema;
 mod service;
 mod shell;
+mod surroundings;
 mod template;
 mod tree;
 mod unquoted;
 mod validate;
+mod value;
 mod view;
 mod warnings;
 mod words;
@@ -47,8 +49,11 @@ pub use origin::{Origin, SourceFile};
 pub use report::{Problem, Report};
 pub use schema::markdown;
 pub use service::{
-    Backoff, Capability, Check, CheckRule, Command, Environment, Group, Guard, Identity, Inherit, Kind,
-    Limit, Probe, Ready, ReadyRule, Remedy, Restart, Service, StartLimit, Template, TemplatePart, Variable,
+    Backoff, Check, CheckRule, Command, Guard, Kind, Probe, Ready, ReadyRule, Remedy, Restart, Service,
+    StartLimit,
+};
+pub use surroundings::{
+    Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };
 
 /// Everything that musterd was told, validated.

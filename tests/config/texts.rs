@@ -201,6 +201,22 @@ fn warnings_of_check_are_on_stderr() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("[services.cd]"));
 }
 
+#[test]
+fn warnings_are_logged_at_the_start() {
+    let folder = std::env::temp_dir().join(format!("musterd-warning-{}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    let output = Command::new("timeout")
+        .args(["-k", "5", "20", env!("CARGO_BIN_EXE_musterd"), "--config", "/dev/null", "--socket"])
+        .arg(folder.join("socket"))
+        .args(["--set", "services.cd.essential=true", "--set", "services.cd.restart=never", "cd / && true"])
+        .output()
+        .unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    assert!(told.contains("service \"cd\": no process is ever called"), "{told}");
+    assert_ne!(output.status.code(), Some(124), "it ends by itself: {told}");
+}
+
 /// The program runs as an ordinary user, as whom the test may run itself.
 #[test]
 fn an_ordinary_user_is_told_what_only_root_can_do() {
