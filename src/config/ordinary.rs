@@ -104,9 +104,12 @@ impl Ordinary {
         }
     }
 
-    /// Whether these are the supplementary groups that it has anyway.
+    /// Whether these are the groups that it has anyway; its own one counts whether it is named or not.
     fn are_own(&self, groups: &[Group]) -> bool {
-        let ids: BTreeSet<Option<u32>> = groups.iter().map(|group| self.id(group)).collect();
-        ids == self.groups.iter().copied().map(Some).collect()
+        let with_own = |groups: &mut dyn Iterator<Item = Option<u32>>| -> BTreeSet<Option<u32>> {
+            groups.chain([Some(self.group)]).collect()
+        };
+        with_own(&mut groups.iter().map(|group| self.id(group)))
+            == with_own(&mut self.groups.iter().copied().map(Some))
     }
 }
