@@ -6,7 +6,7 @@
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     ffi::OsString,
     process::{Child, Command as Program, Stdio},
     time::{Duration, SystemTime},
@@ -14,13 +14,12 @@ use std::{
 
 use divan::{Bencher, counter::ItemsCount};
 use musterd::{
-    config::{Backoff, Command, Config, LogFormat, LogLevel, Manager, Match, Service, ServiceName},
+    config::{Command, Config, LogFormat, LogLevel, Manager, Service, ServiceName},
     linux::table::{Scanner, scan},
     process::{Life, Pid, Process, ProcessId, Table},
     supervisor::{Action, Event, Place, ServiceId, Supervisor},
     time::Time,
 };
-use nix::sys::signal::Signal;
 
 const PROCESSES: [usize; 2] = [1000, 5000];
 const SERVICES: [usize; 2] = [1, 1000];
@@ -145,7 +144,7 @@ fn config(services: usize) -> Config {
         log_format: LogFormat::Text,
         log_level: LogLevel::Info,
     };
-    Config { manager, services: (0..services).map(service).collect() }
+    Config { manager, services: (0..services).map(service).collect(), warnings: Vec::new() }
 }
 
 /// Real processes that do nothing.

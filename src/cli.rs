@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
 };
 
@@ -11,19 +11,20 @@ use clap::{Args, Parser, error::ErrorKind};
 use crate::{
     config::{self, Config, Provenance, Report, Sources},
     ctl,
-    linux::{manager, setup},
+    linux::{caller, manager, setup},
 };
 
 /// Misuse, or a configuration with errors; also what clap exits with.
 const MISUSE: u8 = 2;
 
 const USAGE: &str = "musterd [OPTIONS] [COMMAND]...\n       musterd check [OPTIONS] [COMMAND]...\n       \
-                     musterd ctl VERB ...";
+                     musterd ctl VERB ...\n       musterd schema";
 
 const HELP: &str = "\
 Subcommands (as the first word; `musterd -- check` runs a program named check):
-  check  Validate; print the merged configuration, with where each value is from
-  ctl    Talk to a running manager; see musterd ctl --help
+  check   Validate; print the merged configuration, with where each value is from
+  ctl     Talk to a running manager; see musterd ctl --help
+  schema  Print the JSON Schema of a configuration file, for editors
 
 Environment:
   MUSTERD_CONFIG  Configuration files, separated by `:`, where --config is not given
@@ -35,6 +36,7 @@ Exit codes:
   1  What check has to say could not be written
   2  Misuse, a configuration with errors, nothing to manage, or musterd could not begin (another one
      manages already); nothing was started
+  With --main, the code of its command when that has ended
 
 Example:
   musterd --set services.sshd.interval=5s \"/usr/sbin/sshd\" \"/etc/init.d/apache2 start\"";
@@ -69,6 +71,11 @@ struct Check {
     options: Options,
 }
 
+/// Print the JSON Schema of a configuration file, for editors
+#[derive(Debug, Parser)]
+#[command(name = "musterd", bin_name = "musterd schema", no_binary_name = true, version)]
+struct Schema {}
+
 /// Talk to a running manager
 #[derive(Debug, Parser)]
 #[command(name = "musterd", bin_name = "musterd ctl", no_binary_name = true, version)]
@@ -98,6 +105,9 @@ struct Options {
     /// The least important message told: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Besides the services, run this with the terminal and stdin; all ends when it ends
+    #[arg(long, value_name = "COMMAND")]
+    main: Option<String>,
     /// A service: the command and its arguments as one argument
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     commands: Vec<String>,
@@ -114,9 +124,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             }
         }
         Ok(Asked::Check(options)) => match load(options) {
-            Ok((_, provenance)) => print(&provenance.to_string()),
+            Ok((config, provenance)) => {
+                warn(&config);
+                print(&provenance.to_string())
+            }
             Err(report) => refuse(&report, ""),
         },
+        Ok(Asked::Schema) => print(&config::json_schema()),
         Ok(Asked::Ctl(arguments)) => ctl::run(&arguments),
         Err(error) => {
             // Where the message cannot be written, the exit code still tells.
@@ -131,6 +145,7 @@ enum Asked {
     Manage(Options),
     Check(Options),
     Ctl(ctl::Arguments),
+    Schema,
 }
 
 /// The first word that is no option says what is asked for. clap's own subcommands would also be found
@@ -143,6 +158,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
     if subcommand(1, "check") {
         return parse_check(arguments, 1);
     }
+    if subcommand(1, "schema") {
+        return Schema::try_parse_from(&arguments[2..]).map(|Schema {}| Asked::Schema);
+    }
     let options = Manage::try_parse_from(&arguments)?.options;
     let first = arguments.len() - options.commands.len();
     let escaped = arguments.get(first.saturating_sub(1)).is_some_and(|word| word == "--");
@@ -150,6 +168,10 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
         Some("check") if !escaped => parse_check(arguments, first),
         Some("ctl") if !escaped => {
             let message = "options of `ctl` come after it: musterd ctl --socket PATH status\n";
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+        }
+        Some("schema") if !escaped => {
+            let message = "`schema` comes first and takes no options of others: musterd schema\n";
             Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
         }
         Some(_) | None => Ok(Asked::Manage(options)),
@@ -171,6 +193,9 @@ fn load(options: Options) -> Result<(Config, Provenance), Report> {
         socket: options.socket,
         log_level: options.log_level,
         commands: options.commands,
+        main: options.main,
+        ordinary: caller::ordinary(),
+        is_interactive: io::stdin().is_terminal(),
         ..Sources::of_this_process()
     })
 }
@@ -183,6 +208,13 @@ fn refuse(report: &Report, consequence: &str) -> u8 {
     MISUSE
 }
 
+/// Tells what is probably not meant.
+fn warn(config: &Config) {
+    let text: String = config.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    // Where it cannot be written, what was asked for still can.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Prints to stdout; a reader that has enough (`musterd check | head`) is no error.
 fn print(text: &str) -> u8 {
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -190,7 +222,7 @@ fn print(text: &str) -> u8 {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             // Where nothing can be written at all, the exit code still tells.
-            let _ = writeln!(io::stderr(), "musterd: cannot write the configuration: {error}");
+            let _ = writeln!(io::stderr(), "musterd: cannot write to stdout: {error}");
             1
         }
     }
@@ -234,6 +266,15 @@ mod tests {
                 other => panic!("{words:?}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_schema_is_asked_for_alone() {
+        assert!(matches!(asked(&["schema"]), Ok(Asked::Schema)));
+        assert!(asked(&["schema", "x"]).is_err() && asked(&["-c", "x", "schema"]).is_err());
+        assert_eq!(managed(&["--", "schema"]).commands, ["schema"]);
+        assert_eq!(managed(&["--main", "bash -l", "sshd"]).main.as_deref(), Some("bash -l"));
+        assert!(asked(&["--main", "a", "--main", "b"]).is_err());
     }
 
     #[test]

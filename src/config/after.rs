@@ -1,32 +1,49 @@
-//! What services come after: names that exist, and no cycle among them.
+//! What services come after: names that exist, without a cycle among them, and addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ServiceName,
-    build::View,
+    ServiceName, address, keys,
     origin::Origin,
     report::{Report, did_you_mean},
-    schema,
     tree::{Tree, Value},
+    view::View,
 };
 use crate::text::printable;
 
-/// For each service, those that it comes after, each once.
+/// What a service comes after, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct After {
+    pub(crate) services: Vec<ServiceName>,
+    pub(crate) addresses: Vec<String>,
+}
+
+/// For each service, what it comes after.
 ///
 /// `[defaults] after = "db"` means every other service: `db` does not come after itself by it.
 pub(crate) fn resolve<'a>(
     tree: &'a Tree,
     names: &[&'a str],
     report: &mut Report,
-) -> BTreeMap<&'a str, Vec<ServiceName>> {
+) -> BTreeMap<&'a str, After> {
     let known: BTreeSet<&str> = names.iter().copied().collect();
     let mut edges: BTreeMap<&str, Vec<(&str, &Origin)>> = BTreeMap::new();
+    let mut addresses: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for &name in names {
-        let own = tree.get(&["services", name, schema::AFTER.name]).is_some();
+        let own = tree.get(&["services", name, keys::AFTER.name]).is_some();
         let mut befores: Vec<(&str, &Origin)> = Vec::new();
         for (before, origin) in written(tree, name) {
-            if !known.contains(before) {
+            if address::is_address(before) {
+                match address::any(before) {
+                    Ok(address) => {
+                        let known = addresses.entry(name).or_default();
+                        if !known.contains(&address) {
+                            known.push(address);
+                        }
+                    }
+                    Err(must) => report.add(origin, wrong_address(name, before, &must)),
+                }
+            } else if !known.contains(before) {
                 if !report.is_incomplete() {
                     report.add(origin, unknown(name, before, names));
                 }
@@ -43,12 +60,15 @@ pub(crate) fn resolve<'a>(
     let parse = |befores: Vec<(&str, &Origin)>| {
         befores.into_iter().filter_map(|(before, _)| ServiceName::parse(before).ok()).collect()
     };
-    edges.into_iter().map(|(name, befores)| (name, parse(befores))).collect()
+    let mut after = |(name, befores): (&'a str, _)| {
+        (name, After { services: parse(befores), addresses: addresses.remove(name).unwrap_or_default() })
+    };
+    edges.into_iter().map(&mut after).collect()
 }
 
 /// The names in `after`, as they are written.
 fn written<'a>(tree: &'a Tree, name: &'a str) -> Vec<(&'a str, &'a Origin)> {
-    let Some(entry) = View::service(tree, name).entry(schema::AFTER.name) else { return Vec::new() };
+    let Some(entry) = View::service(tree, name).entry(keys::AFTER.name) else { return Vec::new() };
     match &entry.value {
         Value::String(before) => vec![(before, &entry.origin)],
         Value::Array(elements) => elements
@@ -62,6 +82,10 @@ fn written<'a>(tree: &'a Tree, name: &'a str) -> Vec<(&'a str, &'a Origin)> {
             Vec::new()
         }
     }
+}
+
+fn wrong_address(name: &str, address: &str, must: &str) -> String {
+    format!("service \"{}\": cannot come after \"{}\": {must}", printable(name), printable(address))
 }
 
 fn unknown(name: &str, before: &str, names: &[&str]) -> String {

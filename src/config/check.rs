@@ -4,11 +4,10 @@
 use std::fmt;
 
 use super::{
-    Service,
-    build::View,
+    Service, keys,
     origin::Origin,
-    schema,
     tree::{Tree, quote, quote_key},
+    view::View,
 };
 
 /// Where every value of a configuration is from.
@@ -34,7 +33,7 @@ impl Provenance {
 fn manager(tree: &Tree) -> Section {
     let view = View::manager(tree);
     let included = ("include = []".to_owned(), Origin::Derived("merged already"));
-    let values = schema::MANAGER.iter().filter_map(|key| {
+    let values = keys::MANAGER.iter().filter_map(|key| {
         let entry = view.entry(key.name())?;
         Some((format!("{} = {}", key.name(), entry.value), entry.origin.clone()))
     });
@@ -45,28 +44,48 @@ fn section(tree: &Tree, service: &Service) -> Section {
     let name = service.name.as_str();
     let view = View::service(tree, name);
     let mut values = Vec::new();
-    for key in schema::SERVICE {
-        let key = key.name();
-        if key == schema::ENVIRONMENT.name {
-            for variable in view.variables() {
-                if let Some(entry) = view.variable(variable) {
-                    let line = format!("environment.{} = {}", quote_key(variable), entry.value);
-                    values.push((line, entry.origin.clone()));
+    let mut add = |line: String, origin: &Origin| values.push((line, origin.clone()));
+    let origin = |key: &str| view.entry(key).map_or(Origin::BuiltIn, |entry| entry.origin.clone());
+    for key in keys::SERVICE.iter().map(|key| key.name()).filter(|key| view.says(key)) {
+        if key == keys::ENVIRONMENT.name {
+            for variable in view.names("environment") {
+                let key = quote_key(variable);
+                if let Some(file) = view.secret(variable) {
+                    add(format!("environment.{key} = {{ file = {} }}", file.value), &file.origin);
+                } else if let Some(entry) = view.named("environment", variable) {
+                    add(format!("environment.{key} = {}", entry.value), &entry.origin);
                 }
             }
-        } else if key == schema::AFTER.name {
-            let names: Vec<_> = service.after.iter().map(|before| quote(before.as_str())).collect();
-            let origin = view.entry(key).map_or(Origin::BuiltIn, |entry| entry.origin.clone());
-            values.push((format!("{key} = [{}]", names.join(", ")), origin));
+        } else if key == keys::LIMIT.name {
+            for resource in view.names("limits") {
+                if let Some(entry) = view.named("limits", resource) {
+                    add(format!("limits.{resource} = {}", entry.value), &entry.origin);
+                }
+            }
+        } else if key == keys::AFTER.name {
+            let services = service.after.iter().map(|before| quote(before.as_str()));
+            let addresses = service.after_addresses.iter().map(|address| quote(address));
+            add(format!("{key} = {}", list(services.chain(addresses))), &origin(key));
+        } else if key == keys::ENV_FILE.name {
+            // Relative paths would mean others in another place.
+            let files = service.environment.files.iter().map(|file| quote(&file.display().to_string()));
+            add(format!("{key} = {}", list(files)), &origin(key));
         } else if let Some(entry) = view.entry(key) {
-            values.push((format!("{key} = {}", entry.value), entry.origin.clone()));
-        } else if let (true, Some(name)) = (key == schema::MATCH_NAME.name, &service.matching.name) {
+            add(format!("{key} = {}", entry.value), &entry.origin);
+        } else if let (true, Some(name)) = (key == keys::MATCH_NAME.name, &service.matching.name) {
             // Written as a key it would mean more: that the name was given, and its script does not matter.
-            let line = format!("# {key} = {}", quote(name));
-            values.push((line, Origin::Derived("default, from start")));
+            add(format!("# {key} = {}", quote(name)), &Origin::Derived("default, from start"));
         }
     }
+    if service.terminal {
+        // No key: one service has it, that of `--main`.
+        add("# with musterd's terminal, stdin, stdout and stderr".to_owned(), &origin(keys::START.name));
+    }
     Section { header: format!("[services.{}]", quote_key(name)), values }
+}
+
+fn list(elements: impl Iterator<Item = String>) -> String {
+    format!("[{}]", elements.collect::<Vec<_>>().join(", "))
 }
 
 impl fmt::Display for Provenance {

@@ -1,16 +1,17 @@
-//! The layer of COMMANDs: each replaces the `start` of the service that it names, or is a new service.
+//! The layer of COMMANDs: each replaces the `start` of the service that it names, or is a new service; and the
+//! command of `--main`, which is always a new one.
 
 use std::collections::BTreeMap;
 
 use super::{
     Sources,
-    build::View,
     command::{Text, service_name},
+    keys,
     origin::Origin,
     report::Report,
-    schema,
     tree::{Tree, Value},
     unquoted,
+    view::View,
 };
 use crate::text::printable;
 
@@ -54,11 +55,41 @@ pub(crate) fn apply(sources: &Sources, tree: &mut Tree, report: &mut Report) -> 
         };
         let name =
             by_name.or_else(by_match).cloned().unwrap_or_else(|| unused(tree, &command_name, &mut numbers));
-        let path = ["services".to_owned(), name.clone(), schema::START.name.to_owned()];
+        let path = ["services".to_owned(), name.clone(), keys::START.name.to_owned()];
         tree.insert(&path, Value::String(text.clone()), &origin, &origin);
         names.push(name);
     }
     names
+}
+
+/// Lays the command of `--main` over the tree; returns the name of its service. A service that has no `start` of
+/// its own lends it its settings (`--set services.bash.directory=/srv`); what has one goes on beside it.
+pub(crate) fn apply_main(sources: &Sources, tree: &mut Tree, report: &mut Report) -> Option<String> {
+    let text = sources.main.as_ref()?;
+    let origin = Origin::Argument(format!("--main {text}").into());
+    let name = match command_name(text) {
+        Ok(name) if tree.get(&["services", &name, keys::START.name]).is_some() => {
+            unused(tree, &name, &mut BTreeMap::new())
+        }
+        Ok(name) => name,
+        Err(reason) => {
+            report.add(&origin, format!("cannot use \"{}\": {reason}", printable(text)));
+            report.set_incomplete();
+            return None;
+        }
+    };
+    let string = |text: &str| Value::String(text.to_owned());
+    for (key, value) in [
+        (keys::START.name, string(text)),
+        (keys::KIND.name, string("service")),
+        (keys::RESTART.name, string("never")),
+        (keys::ESSENTIAL.name, Value::Boolean(true)),
+        (keys::AUTOSTART.name, Value::Boolean(true)),
+    ] {
+        let path = ["services".to_owned(), name.clone(), key.to_owned()];
+        tree.insert(&path, value, &origin, &origin);
+    }
+    Some(name)
 }
 
 fn command_name(text: &str) -> Result<String, String> {

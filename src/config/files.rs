@@ -12,11 +12,10 @@ use nix::libc;
 use toml::de::DeTable;
 
 use super::{
-    Sources,
+    Sources, keys,
     origin::{Origin, SourceFile},
     parse,
     report::Report,
-    schema,
     tree::{Tree, Value, places},
 };
 use crate::text::{printable, reason};
@@ -60,7 +59,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The default file, which may be absent; its drop-ins are read all the same.
     fn default_file(&mut self, path: &Path) {
-        let include: Vec<String> = schema::INCLUDE
+        let include: Vec<String> = keys::INCLUDE
             .default
             .and_then(|default| toml::de::DeValue::parse(default).ok())
             .map(|value| super::tree::convert(value.get_ref(), &|_| Origin::BuiltIn))

@@ -1,18 +1,17 @@
 //! Lays all layers over each other, in order, and makes a configuration of them or a report of what is
-//! wrong. Reads files; environment and directory are arguments.
+//! wrong. Reads files; environment, directory and who musterd is are arguments.
 
 use std::path::PathBuf;
 
 use toml::de::DeValue;
 
 use super::{
-    Config, Provenance, Service, ServiceName, build, commands, files,
+    Config, Ordinary, Provenance, Service, ServiceName, build, commands, files, keys, ordinary,
     origin::Origin,
     overrides,
     report::{Report, did_you_mean},
-    schema,
     tree::Tree,
-    validate,
+    validate, warnings,
 };
 use crate::text::printable;
 
@@ -39,6 +38,12 @@ pub struct Sources {
     pub log_level: Option<String>,
     /// The COMMANDs.
     pub commands: Vec<String>,
+    /// The command of `--main`.
+    pub main: Option<String>,
+    /// Who musterd is; `None`: root, who can do everything.
+    pub ordinary: Option<Ordinary>,
+    /// Whether stdin is a terminal.
+    pub is_interactive: bool,
 }
 
 /// The environment variables that matter.
@@ -67,6 +72,9 @@ impl Default for Sources {
             socket: None,
             log_level: None,
             commands: Vec::new(),
+            main: None,
+            ordinary: None,
+            is_interactive: false,
         }
     }
 }
@@ -103,10 +111,15 @@ pub fn load(sources: &Sources) -> Result<(Config, Provenance), Report> {
     let mut tree = built_in();
     files::read(sources, &mut tree, &mut report);
     overrides::apply(sources, &mut tree, &mut report);
-    let commanded = commands::apply(sources, &mut tree, &mut report);
+    let mut commanded = commands::apply(sources, &mut tree, &mut report);
+    let main = commands::apply_main(sources, &mut tree, &mut report);
+    commanded.extend(main.clone());
     validate::check(&tree, &mut report);
+    if let Some(caller) = &sources.ordinary {
+        ordinary::check(&tree, caller, &mut report);
+    }
     let manager = build::manager(&tree, &sources.directory, &mut report);
-    let services = build::services(&tree, &mut report);
+    let services = build::services(&tree, main.as_deref(), &sources.directory, &mut report);
     check_names(sources, &tree, &mut report);
     let services = choose(services, sources, &commanded);
     if services.is_empty() && report.is_empty() {
@@ -115,7 +128,8 @@ pub fn load(sources: &Sources) -> Result<(Config, Provenance), Report> {
     match manager {
         Some(manager) if report.is_empty() => {
             let provenance = Provenance::new(&tree, &services);
-            Ok((Config { manager, services }, provenance))
+            let warnings = warnings::find(sources, &tree, &services);
+            Ok((Config { manager, services, warnings }, provenance))
         }
         Some(_) | None => Err(report),
     }
@@ -133,8 +147,8 @@ pub fn socket(sources: &Sources) -> Option<PathBuf> {
 /// The layer of the defaults, from the table of keys.
 fn built_in() -> Tree {
     let mut tree = Tree::default();
-    for (section, keys) in [("manager", schema::MANAGER), ("defaults", schema::SERVICE)] {
-        for key in keys.iter().filter(|key| key.name() != schema::INCLUDE.name) {
+    for (section, keys) in [("manager", keys::MANAGER), ("defaults", keys::SERVICE)] {
+        for key in keys.iter().filter(|key| key.name() != keys::INCLUDE.name) {
             let Some(value) = key.default().and_then(|default| DeValue::parse(default).ok()) else {
                 continue;
             };
@@ -159,8 +173,8 @@ fn check_names(sources: &Sources, tree: &Tree, report: &mut Report) {
     }
 }
 
-/// The services that `--only` and `--without` leave, and those of COMMANDs always: a COMMAND is a choice
-/// itself. No service waits for one that was not chosen.
+/// The services that `--only` and `--without` leave, and those of COMMANDs and `--main` always: each is a choice
+/// itself. No service waits for one that was not chosen; for an address it waits all the same.
 fn choose(services: Vec<Service>, sources: &Sources, commanded: &[String]) -> Vec<Service> {
     let chosen = |name: &ServiceName| {
         let is = |other: &String| other == name.as_str();

@@ -2,39 +2,58 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+mod address;
 mod after;
 mod build;
 mod check;
+mod choices;
 mod command;
 mod commands;
+mod environment;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod identity;
+mod json_schema;
+mod keys;
+mod limits;
 mod load;
 mod matching;
+mod ordinary;
 mod origin;
 mod overrides;
 mod parse;
 #[cfg(test)]
 mod properties;
+mod readiness;
 mod report;
 mod schema;
 mod service;
 mod shell;
+mod surroundings;
+mod template;
 mod tree;
 mod unquoted;
 mod validate;
+mod value;
+mod view;
+mod warnings;
 mod words;
 
 pub use check::Provenance;
+pub use json_schema::json_schema;
 pub use load::{Sources, Variables, load, socket};
 pub use matching::{Match, Regex, User};
+pub use ordinary::Ordinary;
 pub use origin::{Origin, SourceFile};
 pub use report::{Problem, Report};
 pub use schema::markdown;
 pub use service::{
-    Backoff, Capability, Check, CheckRule, Command, Environment, Group, Guard, Identity, Inherit, Kind,
-    Limit, Probe, Ready, ReadyRule, Remedy, Restart, Service, StartLimit, Template, TemplatePart, Variable,
+    Backoff, Check, CheckRule, Command, Guard, Kind, Probe, Ready, ReadyRule, Remedy, Restart, Service,
+    StartLimit,
+};
+pub use surroundings::{
+    Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };
 
 /// Everything that musterd was told, validated.
@@ -44,6 +63,8 @@ pub struct Config {
     pub manager: Manager,
     /// The services that were chosen, in the order of the files, then of the commands.
     pub services: Vec<Service>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// The `[manager]` table.

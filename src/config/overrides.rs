@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     Sources,
+    keys::{ENVIRONMENT, MANAGER, MATCH_CMDLINE, READY_LOG, SERVICE},
     origin::Origin,
     report::Report,
     schema::{self, TABLES},
@@ -48,10 +49,13 @@ fn set(text: &str, origin: &Origin, tree: &mut Tree, report: &mut Report) {
     };
     let anywhere = |_| origin.clone();
     let parsed = DeValue::parse(value.trim()).ok();
+    // Each is a layer of its own: what it says replaces what it contradicts.
+    let mut layer = Tree::default();
     match parsed.filter(|parsed| takes(&path, &convert(parsed.get_ref(), &anywhere))) {
-        Some(parsed) => tree.insert_parsed(&mut path, parsed.get_ref(), (origin, origin), &anywhere),
-        None => tree.insert(&path, Value::String(value.to_owned()), origin, origin),
+        Some(parsed) => layer.insert_parsed(&mut path, parsed.get_ref(), (origin, origin), &anywhere),
+        None => layer.insert(&path, Value::String(value.to_owned()), origin, origin),
     }
+    tree.overlay(&layer);
 }
 
 /// The parts of a dotted key; quotes keep dots in a part.
@@ -80,15 +84,13 @@ fn path(key: &str) -> Option<Vec<String>> {
 fn takes(path: &[String], value: &Value) -> bool {
     let path = &*schema::in_full(path, value);
     let (keys, rest) = match path.split_first() {
-        Some((section, rest)) if section == "manager" => (schema::MANAGER, rest),
-        Some((section, rest)) if section == "services" => {
-            (schema::SERVICE, rest.get(1..).unwrap_or_default())
-        }
-        Some((_, rest)) => (schema::SERVICE, rest),
+        Some((section, rest)) if section == "manager" => (MANAGER, rest),
+        Some((section, rest)) if section == "services" => (SERVICE, rest.get(1..).unwrap_or_default()),
+        Some((_, rest)) => (SERVICE, rest),
         None => return false,
     };
     match schema::find(keys, rest) {
-        Some(key) if [schema::ENVIRONMENT.name, schema::MATCH_CMDLINE.name].contains(&key.name()) => {
+        Some(key) if [ENVIRONMENT.name, MATCH_CMDLINE.name, READY_LOG.name].contains(&key.name()) => {
             matches!(value, Value::String(_))
         }
         Some(key) => key.check(value).is_ok() || matches!(value, Value::Array(_) | Value::String(_)),
@@ -130,6 +132,15 @@ mod tests {
             ("services.\"app.py\".interval=1s", "\"1s\""),
             ("services.web.match.cmdline=[0]", "\"[0]\""),
             ("services.web.match.user=33", "33"),
+            ("services.web.ready.log=[0]", "\"[0]\""),
+            ("services.web.umask=027", "\"027\""),
+            ("services.web.umask=22", "\"22\""),
+            ("services.web.limits.core=0:1GiB", "\"0:1GiB\""),
+            ("services.web.limits.nofile=1024", "1024"),
+            ("services.web.ready.tcp=5432", "5432"),
+            ("services.web.environment.A.file=/run/secrets/a", "\"/run/secrets/a\""),
+            ("services.web.inherit-environment=false", "false"),
+            ("services.web.inherit-environment=[\"A\"]", "[\"A\"]"),
             ("defaults.stop-signal=15", "15"),
         ] {
             assert_eq!(value(text), expected, "{text}");
@@ -141,6 +152,18 @@ mod tests {
         let (mut tree, mut report) = (Tree::default(), Report::default());
         set("services.web.backoff={ initial = \"1s\", factor = 3 }", &Origin::Whole, &mut tree, &mut report);
         assert_eq!(tree.fields(&["services", "web", "backoff"]), ["initial", "factor"]);
+    }
+
+    #[test]
+    fn a_guard_that_is_a_value_is_its_first_field() {
+        let (mut tree, mut report) = (Tree::default(), Report::default());
+        for text in
+            ["services.web.memory-max=64MiB", "services.web.memory-max.for=5s", "defaults.cpu-max=80%"]
+        {
+            set(text, &Origin::Whole, &mut tree, &mut report);
+        }
+        assert_eq!(tree.fields(&["services", "web", "memory-max"]), ["size", "for"]);
+        assert_eq!(tree.fields(&["defaults", "cpu-max"]), ["percent"]);
     }
 
     #[test]

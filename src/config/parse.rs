@@ -1,10 +1,8 @@
 //! Reads one value each, or says what it must be. Knows nothing of keys, layers and files.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use nix::sys::signal::Signal;
-
-use super::{LogFormat, LogLevel, Regex, User, command::Text, report::did_you_mean, tree::Value};
+use super::{Command, Inherit, Regex, command::Text, template, tree::Value};
 
 /// Below this, scanning the process table costs more than the services do.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -63,7 +61,7 @@ pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
     }
 }
 
-fn string(value: &Value) -> Option<&str> {
+pub(crate) fn string(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
         Value::Integer(_)
@@ -121,6 +119,11 @@ pub(crate) fn command(value: &Value) -> Result<Text, String> {
     }
 }
 
+/// A command that is no service: it has no name, and no key that says whether it needs a shell.
+pub(crate) fn probe_command(value: &Value) -> Result<Command, String> {
+    command(value)?.parse(None).map(|(command, _)| command)
+}
+
 pub(crate) fn match_name(value: &Value) -> Result<String, String> {
     match string(value) {
         Some(name) if !name.is_empty() && !name.contains(['/', '\0']) => Ok(name.to_owned()),
@@ -133,26 +136,6 @@ pub(crate) fn regex(value: &Value) -> Result<Regex, String> {
     Regex::parse(text).map_err(|error| format!("must be a regular expression: {error}"))
 }
 
-/// A user by name or by ID. Whether there is such a name is not asked: it may come with the running container.
-pub(crate) fn user(value: &Value) -> Result<User, String> {
-    let by_id = |id: i128| u32::try_from(id).ok().filter(|id| *id != u32::MAX).map(User::Id);
-    let found = match value {
-        Value::Integer(id) => by_id(*id),
-        Value::String(text) => match text.parse() {
-            Ok(id) => by_id(id),
-            Err(_) => Some(User::Name(text.clone())).filter(|_| is_user_name(text)),
-        },
-        Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => None,
-    };
-    found.ok_or_else(|| "must be the name of a user, or a user ID".to_owned())
-}
-
-/// A field of passwd(5), and no number that is out of range.
-fn is_user_name(text: &str) -> bool {
-    let word = |c: char| !c.is_control() && !c.is_whitespace() && !":/,".contains(c);
-    !text.is_empty() && !text.starts_with(['-', '+']) && text.chars().all(word)
-}
-
 pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     let text = string(value).filter(|text| !text.is_empty()).ok_or("must be a path")?;
     no_nul(text)?;
@@ -163,50 +146,67 @@ pub(crate) fn absolute_path(value: &Value) -> Result<PathBuf, String> {
     path(value).ok().filter(|path| path.is_absolute()).ok_or_else(|| "must be an absolute path".to_owned())
 }
 
-/// A signal by name, with or without `SIG`, or by number (signal(7)).
-pub(crate) fn signal(value: &Value) -> Result<Signal, String> {
-    let by_number =
-        |number: i128| i32::try_from(number).ok().and_then(|number| Signal::try_from(number).ok());
-    let found = match value {
-        Value::Integer(number) => by_number(*number),
-        Value::String(text) => {
-            let name = text.to_ascii_uppercase();
-            let name = name.strip_prefix("SIG").unwrap_or(&name);
-            Signal::from_str(&format!("SIG{name}")).ok().or_else(|| text.parse().ok().and_then(by_number))
+/// One path, or a list of them.
+pub(crate) fn paths(value: &Value) -> Result<Vec<PathBuf>, String> {
+    let wrong = || "must be a path or a list of paths".to_owned();
+    let paths = strings(value).map_err(|_| wrong())?;
+    paths.into_iter().map(|text| path(&Value::String(text)).map_err(|_| wrong())).collect()
+}
+
+/// One name of an environment variable, or a list of them (environ(7): any text but these).
+pub(crate) fn variable_names(value: &Value) -> Result<Vec<String>, String> {
+    let wrong = || "must be the name of a variable, or a list of names".to_owned();
+    let names = strings(value).map_err(|_| wrong())?;
+    if names.iter().any(|name| !template::is_variable(name)) { Err(wrong()) } else { Ok(names) }
+}
+
+pub(crate) fn inherit(value: &Value) -> Result<Inherit, String> {
+    match value {
+        Value::Boolean(true) => Ok(Inherit::All),
+        Value::Boolean(false) => Ok(Inherit::None),
+        Value::Array(_) => variable_names(value).map(Inherit::Only),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Datetime(_) | Value::Table => {
+            Err("must be true, false or a list of names".to_owned())
         }
-        Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => None,
+    }
+}
+
+/// What has a meaning only where it is said.
+pub(crate) fn yes(value: &Value) -> Result<bool, String> {
+    match boolean(value) {
+        Ok(true) => Ok(true),
+        Ok(false) | Err(_) => Err("must be true; without it, leave it out".to_owned()),
+    }
+}
+
+/// A whole number within bounds.
+pub(crate) fn integer(value: &Value, least: i128, greatest: i128) -> Option<i128> {
+    match value {
+        Value::Integer(integer) => Some(*integer).filter(|integer| (least..=greatest).contains(integer)),
+        Value::String(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Array(_)
+        | Value::Table => None,
+    }
+}
+
+pub(crate) fn count(value: &Value) -> Result<u32, String> {
+    let count = integer(value, 1, i128::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+    count.ok_or_else(|| "must be a whole number, 1 at least".to_owned())
+}
+
+/// What a program can exit with: one code, or a list of them.
+pub(crate) fn exit_codes(value: &Value) -> Result<Vec<u8>, String> {
+    let code = |value: &Value| u8::try_from(integer(value, 0, 255)?).ok();
+    let codes: Option<Vec<u8>> = match value {
+        Value::Array(elements) => elements.iter().map(|element| code(&element.value)).collect(),
+        other => code(other).map(|code| vec![code]),
     };
-    found.ok_or_else(|| {
-        let near = string(value).and_then(|text| {
-            did_you_mean(&text.to_ascii_uppercase(), Signal::iterator().map(|signal| &signal.as_str()[3..]))
-        });
-        format!("must be a signal{}", near.unwrap_or_else(|| " such as \"TERM\"".to_owned()))
-    })
-}
-
-fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T, String> {
-    let given = string(value).unwrap_or_default();
-    choices.iter().find(|(name, _)| *name == given).map(|&(_, choice)| choice).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        format!("must be one of {}", names.join(", "))
-    })
-}
-
-pub(crate) fn log_format(value: &Value) -> Result<LogFormat, String> {
-    choice(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
-}
-
-pub(crate) fn log_level(value: &Value) -> Result<LogLevel, String> {
-    choice(
-        value,
-        &[
-            ("error", LogLevel::Error),
-            ("warn", LogLevel::Warn),
-            ("info", LogLevel::Info),
-            ("debug", LogLevel::Debug),
-            ("trace", LogLevel::Trace),
-        ],
-    )
+    codes
+        .filter(|codes| !codes.is_empty())
+        .ok_or_else(|| "must be an exit code from 0 to 255, or a list of one or more".to_owned())
 }
 
 #[cfg(test)]
@@ -229,17 +229,6 @@ mod tests {
     }
 
     #[test]
-    fn signals_have_names_and_numbers() {
-        for value in [text("TERM"), text("SIGTERM"), text("term"), text("15"), Value::Integer(15)] {
-            assert_eq!(signal(&value), Ok(Signal::SIGTERM), "{value}");
-        }
-        assert_eq!(signal(&text("QIUT")).unwrap_err(), "must be a signal; did you mean \"QUIT\"?");
-        for value in [Value::Integer(0), Value::Integer(99), Value::Boolean(true)] {
-            assert!(signal(&value).is_err(), "{value}");
-        }
-    }
-
-    #[test]
     fn factors_never_shrink_a_pause() {
         assert_eq!(factor(&Value::Integer(1)), Ok(1.0));
         assert_eq!(factor(&Value::Float(1.5)), Ok(1.5));
@@ -257,23 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_bounds() {
+        assert_eq!(count(&Value::Integer(1)), Ok(1));
+        for value in [Value::Integer(0), Value::Integer(1 << 32), Value::Float(2.0), text("2")] {
+            assert!(count(&value).is_err(), "{value}");
+        }
+        assert_eq!(exit_codes(&Value::Integer(255)), Ok(vec![255]));
+        for value in [Value::Integer(256), Value::Integer(-1), Value::Array(Vec::new()), text("0")] {
+            assert!(exit_codes(&value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_inherited_is_all_nothing_or_a_list() {
+        assert_eq!(inherit(&Value::Boolean(false)), Ok(Inherit::None));
+        assert!(inherit(&text("PATH")).is_err());
+        assert_eq!(variable_names(&text("PATH")), Ok(vec!["PATH".to_owned()]));
+        for name in ["", "A=B", "A\0"] {
+            assert!(variable_names(&text(name)).is_err(), "{name:?}");
+        }
+        assert!(yes(&Value::Boolean(false)).is_err() && yes(&Value::Boolean(true)).is_ok());
+    }
+
+    #[test]
     fn paths_are_paths() {
         assert!(absolute_path(&text("srv")).is_err());
         assert!(absolute_path(&text("/srv")).is_ok());
         assert!(path(&text("")).is_err());
         assert!(match_name(&text("/usr/bin/a")).is_err());
-    }
-
-    #[test]
-    fn users_have_names_and_ids() {
-        assert_eq!(user(&text("www-data")), Ok(User::Name("www-data".to_owned())));
-        for value in [text("33"), Value::Integer(33)] {
-            assert_eq!(user(&value), Ok(User::Id(33)), "{value}");
-        }
-        for value in ["", "a b", "a:b", "/a", "-1", "4294967295", "99999999999999"] {
-            assert!(user(&text(value)).is_err(), "{value}");
-        }
-        assert!(user(&Value::Integer(-1)).is_err() && user(&Value::Boolean(true)).is_err());
     }
 
     #[test]

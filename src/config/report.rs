@@ -5,13 +5,20 @@ use std::fmt;
 use super::origin::Origin;
 use crate::text::{is_unseen, nearest, printable};
 
-/// One thing that is wrong.
+/// One thing that is wrong, or probably not meant.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// Where it was written.
     pub origin: Origin,
     /// What is wrong, and what would be right.
     pub message: String,
+}
+
+impl fmt::Display for Problem {
+    /// On one line, without the text around its place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin.place(), printable(&self.message))
+    }
 }
 
 /// Everything that is wrong with a configuration.

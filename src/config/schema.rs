@@ -1,11 +1,13 @@
-//! The one table of all keys: name, default, what is allowed, what it means. Reading, `musterd check`, the
-//! suggestions for misspelt keys and the README's table come from it. Reads no file.
+//! What keys are, how tables, short forms and rules group them, and how a key is found by its path. Which keys
+//! there are is in `keys`. Reads no file.
 
-use std::{borrow::Cow, path::PathBuf, time::Duration};
+use std::borrow::Cow;
 
-use nix::sys::signal::Signal;
-
-use super::{LogFormat, LogLevel, Regex, User, command::Text, parse, tree::Value};
+use super::{
+    keys::{ENVIRONMENT, ENVIRONMENT_FILE, LIMIT, MANAGER, SERVICE},
+    limits,
+    tree::Value,
+};
 
 /// A key of the configuration, whose values become a `T`.
 pub(crate) struct Key<T: 'static> {
@@ -13,6 +15,8 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) name: &'static str,
     /// The default, as TOML; `None`: what `meaning` says.
     pub(crate) default: Option<&'static str>,
+    /// What can be written in TOML.
+    pub(crate) form: Form,
     /// What is allowed.
     pub(crate) allowed: &'static str,
     /// What it means, in one line.
@@ -21,10 +25,52 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) parse: fn(&Value) -> Result<T, String>,
 }
 
+/// What can be written for a key, as far as the type of the value and its outer look go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Form {
+    /// `true` or `false`.
+    Boolean,
+    /// `true`.
+    True,
+    /// A string.
+    Text,
+    /// A string, an integer or a boolean.
+    Scalar,
+    /// A string or a list of strings.
+    Strings,
+    /// A command: a string, or a list of at least one.
+    Command,
+    /// A string out of these.
+    OneOf(&'static [&'static str]),
+    /// A boolean, or a list of strings.
+    BooleanOrStrings,
+    /// An integer from the first to the second.
+    Integer(i64, i64),
+    /// A number that is at least this.
+    Number(f64),
+    /// An integer from the first to the second, or a list of such.
+    Integers(i64, i64),
+    /// A duration: `1m 30s`.
+    Duration,
+    /// A size in bytes: `64MiB`, or an integer.
+    Size,
+    /// A percentage: `80%`.
+    Percentage,
+    /// Octal digits in a string.
+    Octal,
+    /// A name, or an integer.
+    NameOrNumber,
+    /// The same, or a list of such.
+    NamesOrNumbers,
+    /// A resource limit.
+    Limit,
+}
+
 /// A key whose type does not matter.
 pub(crate) trait AnyKey: Sync {
     fn name(&self) -> &'static str;
     fn default(&self) -> Option<&'static str>;
+    fn form(&self) -> Form;
     fn allowed(&self) -> &'static str;
     fn meaning(&self) -> &'static str;
     /// Says what the value must be, if it is not that.
@@ -38,6 +84,9 @@ impl<T> AnyKey for Key<T> {
     fn default(&self) -> Option<&'static str> {
         self.default
     }
+    fn form(&self) -> Form {
+        self.form
+    }
     fn allowed(&self) -> &'static str {
         self.allowed
     }
@@ -49,104 +98,77 @@ impl<T> AnyKey for Key<T> {
     }
 }
 
-/// Declares keys, and the table that lists them all.
-macro_rules! keys {
-    ($table:ident: $($key:ident: $type:ty = $name:literal, $default:expr, $allowed:literal, $meaning:literal, $parse:expr;)*) => {
-        $(pub(crate) static $key: Key<$type> =
-            Key { name: $name, default: $default, allowed: $allowed, meaning: $meaning, parse: $parse };)*
-        pub(crate) static $table: &[&dyn AnyKey] = &[$(&$key),*];
-    };
-}
-
-const DURATION: fn(&Value) -> Result<Duration, String> = parse::duration;
-
-keys! { MANAGER:
-    INCLUDE: Vec<String> = "include", Some(r#"["/etc/musterd.d/*.toml"]"#), "paths, `*` and `?` in the file's name",
-        "drop-ins, in lexical order, after this file; the default is for the default file only", parse::strings;
-    SHUTDOWN_TIMEOUT: Duration = "shutdown-timeout", Some("\"8s\""), "duration, more than 0s",
-        "all of the shutdown; must end inside the 10 s of `docker stop`", parse::positive_duration;
-    SOCKET: PathBuf = "socket", None, "path of 107 bytes at most",
-        "the control socket, in a file relative to the file; default: `musterd.sock` in the first writable of /run, $XDG_RUNTIME_DIR, /tmp", parse::path;
-    LOG_FORMAT: LogFormat = "log-format", Some("\"text\""), "`text`, `json`",
-        "the form of the output", parse::log_format;
-    LOG_LEVEL: LogLevel = "log-level", Some("\"info\""), "`error`, `warn`, `info`, `debug`, `trace`",
-        "the least important of musterd's own messages that is told", parse::log_level;
-}
-
-keys! { SERVICE:
-    START: Text = "start", None, "command, or list of its words",
-        "what starts the service; the only key without a default", parse::command;
-    STOP: Text = "stop", None, "command, or list of its words",
-        "what stops the service; default: `stop-signal`", parse::command;
-    SHELL: bool = "shell", None, "`true`, `false`",
-        "whether `start` and `stop`, where written as one string, are run by `/bin/sh -c`; default: where they need it",
-        parse::boolean;
-    MATCH_NAME: String = "match.name", None, "name of a process",
-        "the name that its process answers to; `match = \"NAME\"` for short; default: the basename of `start`, or any where \
-        another key of `match` is given (all that are given must hold)", parse::match_name;
-    MATCH_CMDLINE: Regex = "match.cmdline", None, "regular expression",
-        "is found in its process' arguments, joined by single blanks", parse::regex;
-    MATCH_EXE: PathBuf = "match.exe", None, "absolute path",
-        "its process' executable (through links); where that may not be read, the first argument", parse::absolute_path;
-    MATCH_USER: User = "match.user", None, "name in /etc/passwd, or user ID",
-        "its process' real or effective user", parse::user;
-    MATCH_PIDFILE: PathBuf = "match.pidfile", None, "absolute path",
-        "holds its process' PID; written later than that was started, by root or by the process' user", parse::absolute_path;
-    INTERVAL: Duration = "interval", Some("\"60s\""), "duration, 100ms at least",
-        "how long an absence that no event told of may last", parse::interval;
-    AFTER: Vec<String> = "after", Some("[]"), "service, or list of services",
-        "starts once those are ready, stops before them", parse::strings;
-    AUTOSTART: bool = "autostart", Some("true"), "`true`, `false`",
-        "whether it is wanted from the beginning", parse::boolean;
-    BACKOFF_INITIAL: Duration = "backoff.initial", Some("\"250ms\""), "duration",
-        "the pause before the second restart in a row (the first is immediate)", DURATION;
-    BACKOFF_FACTOR: f64 = "backoff.factor", Some("2"), "number, 1 at least",
-        "what each further pause is multiplied by", parse::factor;
-    BACKOFF_MAX: Duration = "backoff.max", Some("\"1m\""), "duration",
-        "the longest pause; never more than `interval`", DURATION;
-    STABLE_AFTER: Duration = "stable-after", Some("\"10s\""), "duration",
-        "after how long a run the back-off begins anew; `0s`: every restart is immediate", DURATION;
-    START_TIMEOUT: Duration = "start-timeout", Some("\"90s\""), "duration, more than 0s",
-        "how long a start command may work", parse::positive_duration;
-    STOP_SIGNAL: Signal = "stop-signal", Some("\"TERM\""), "signal (`TERM`, `SIGTERM`, `15`)",
-        "what asks the service to stop", parse::signal;
-    STOP_TIMEOUT: Duration = "stop-timeout", Some("\"5s\""), "duration",
-        "how long it has to stop before it is killed", DURATION;
-    DIRECTORY: PathBuf = "directory", None, "absolute path",
-        "where its commands run; default: musterd's own directory", parse::absolute_path;
-    ENVIRONMENT: String = "environment.NAME", None, "text, integer or boolean",
-        "a variable of its environment, besides musterd's own", parse::text;
-}
-
 /// The sections of a file.
 pub(crate) const SECTIONS: [&str; 3] = ["manager", "defaults", "services"];
 
 /// The tables inside a service, with what they look like.
-pub(crate) const TABLES: [(&str, &str); 3] = [
+pub(crate) const TABLES: [(&str, &str); 9] = [
     ("match", "{ name = \"java\", user = \"app\" }, or a name alone"),
     ("backoff", "{ initial = \"250ms\", factor = 2, max = \"1m\" }"),
+    ("start-limit", "{ starts = 5, within = \"1m\" }"),
+    ("ready", "{ tcp = 5432, timeout = \"90s\" }"),
+    ("check", "{ http = \"http://localhost/\", every = \"30s\" }"),
+    ("memory-max", "{ size = \"512MiB\", on-excess = \"report\" }, or a size alone"),
+    ("cpu-max", "{ percent = \"80%\", for = \"30s\" }, or a percentage alone"),
     ("environment", "{ LANG = \"C.UTF-8\" }"),
+    ("limits", "{ nofile = 4096, core = 0 }"),
 ];
+
+/// The tables that say nothing without one of these keys, and that hold one of them only: a layer or a service
+/// that gives another one replaces it.
+pub(crate) const RULES: [(&str, &[&str]); 5] = [
+    ("ready", &["exec", "tcp", "http", "log", "notify", "delay"]),
+    ("check", &["exec", "tcp", "http", "notify"]),
+    ("start-limit", &["starts"]),
+    ("memory-max", &["size"]),
+    ("cpu-max", &["percent"]),
+];
+
+/// The keys of `RULES` in this table; empty for other tables.
+pub(crate) fn rules(table: &str) -> &'static [&'static str] {
+    RULES.iter().find(|(name, _)| *name == table).map_or(&[], |(_, rules)| rules)
+}
 
 /// The keys that only a service itself can have, not `[defaults]`.
 pub(crate) const OWN_KEYS: [&str; 2] = ["start", "match"];
 
-/// The path of a value: `match = "NAME"` is short for `match.name = "NAME"`, so that layers can add to it.
+/// Tables that a value alone is short for, as one of their keys: so layers can add to it.
+const SHORT: [(&str, &str); 3] = [("match", "name"), ("memory-max", "size"), ("cpu-max", "percent")];
+
+/// The key of this table that a value alone is short for.
+pub(crate) fn short(table: &str) -> Option<&'static str> {
+    SHORT.iter().find(|(name, _)| *name == table).map(|&(_, field)| field)
+}
+
+/// The path of a value: `match = "NAME"` is short for `match.name = "NAME"`.
 pub(crate) fn in_full<'a>(path: &'a [String], value: &Value) -> Cow<'a, [String]> {
-    match (path, value) {
-        ([section, _, key], Value::String(_)) if section == "services" && key == "match" => {
-            let mut full = path.to_vec();
-            full.push("name".to_owned());
-            Cow::Owned(full)
+    let table = match path {
+        [section, _, table] if section == "services" => table,
+        [section, table] if section == "defaults" => table,
+        [..] => return Cow::Borrowed(path),
+    };
+    let short = match value {
+        Value::String(_) => SHORT.iter().find(|(name, _)| name == table),
+        Value::Integer(_) | Value::Float(_) => SHORT[1..].iter().find(|(name, _)| name == table),
+        Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => None,
+    };
+    match short {
+        Some((_, field)) if path[0] != "defaults" || !OWN_KEYS.contains(&table.as_str()) => {
+            Cow::Owned(path.iter().cloned().chain([(*field).to_owned()]).collect())
         }
-        _ => Cow::Borrowed(path),
+        Some(_) | None => Cow::Borrowed(path),
     }
 }
 
 /// The key that a path inside a section names.
 pub(crate) fn find(keys: &'static [&'static dyn AnyKey], path: &[String]) -> Option<&'static dyn AnyKey> {
     let joined = match path {
+        [table, _, field] if table == "environment" && field == "file" => ENVIRONMENT_FILE.name.to_owned(),
         [table, _] if table == "environment" => ENVIRONMENT.name.to_owned(),
+        [table, name] if table == "limits" => {
+            limits::resource(name)?;
+            LIMIT.name.to_owned()
+        }
         [name] => name.clone(),
         [table, name] => format!("{table}.{name}"),
         _ => return None,
@@ -200,10 +222,31 @@ mod tests {
         assert_eq!(find(&["interval"]), Some("interval"));
         assert_eq!(find(&["backoff", "max"]), Some("backoff.max"));
         assert_eq!(find(&["environment", "A.b"]), Some("environment.NAME"));
-        for path in
-            [&["backoff.max"][..], &["backoff"], &["backoff", "x"], &["interval", "x"], &["environment"]]
-        {
+        assert_eq!(find(&["environment", "A.b", "file"]), Some("environment.NAME.file"));
+        assert_eq!(find(&["limits", "nofile"]), Some("limits.NAME"));
+        for path in [
+            &["backoff.max"][..],
+            &["backoff"],
+            &["backoff", "x"],
+            &["interval", "x"],
+            &["environment"],
+            &["limits", "x"],
+        ] {
             assert_eq!(find(path), None, "{path:?}");
         }
+    }
+
+    #[test]
+    fn tables_and_rules_are_of_keys() {
+        let has = |name: &str| SERVICE.iter().any(|key| key.name() == name);
+        for (table, rules) in RULES {
+            assert!(TABLES.iter().any(|(name, _)| *name == table), "{table}");
+            assert!(rules.iter().all(|rule| has(&format!("{table}.{rule}"))), "{table}");
+        }
+        let tables = SERVICE.iter().filter_map(|key| key.name().split_once('.')).map(|(table, _)| table);
+        for table in tables {
+            assert!(TABLES.iter().any(|(name, _)| *name == table), "{table} is in no table");
+        }
+        assert!(SHORT.iter().all(|(table, field)| has(&format!("{table}.{field}"))));
     }
 }

@@ -21,6 +21,20 @@ const NO_LIST: &[&str] = &[
     "select", "then", "trap", "until", "while", "{", "}", "[[", "!",
 ];
 
+/// Those of `OWN` that are programs too (POSIX 1.7 and XCU 4).
+const PROGRAMS: &[&str] = &["[", "echo", "false", "kill", "printf", "pwd", "test", "time", "true"];
+
+/// Whether no process can bear the name of this command word: it is the shell's own, or stands for another.
+/// `exec` is the one word that makes way for the next.
+pub(crate) fn is_no_process(word: &Token) -> bool {
+    let text = word.text.as_str();
+    match word.kind {
+        Kind::Word => OWN.contains(&text) && !PROGRAMS.contains(&text) && text != "exec",
+        Kind::Expanded => text.rsplit('/').next().is_some_and(|name| name.contains(['$', '`', '*', '?'])),
+        Kind::Operator => false,
+    }
+}
+
 /// The text, with the last simple command by `exec` where that is safe.
 pub(crate) fn with_exec(text: &str) -> String {
     match place_of_exec(text) {

@@ -3,38 +3,17 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     ops::{Bound, Range},
     sync::Arc,
 };
 
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use super::value::{Element, Value, convert, quote, quote_key};
 use super::{
     origin::{Origin, SourceFile},
     schema,
 };
-use crate::text::is_unseen;
-
-/// A value of TOML.
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    String(String),
-    Integer(i128),
-    Float(f64),
-    Boolean(bool),
-    Datetime(String),
-    Array(Vec<Element>),
-    /// A table: its fields are entries of their own.
-    Table,
-}
-
-/// An element of an array.
-#[derive(Clone, Debug)]
-pub(crate) struct Element {
-    pub(crate) value: Value,
-    pub(crate) origin: Origin,
-}
 
 /// What a key path holds.
 #[derive(Clone, Debug)]
@@ -52,6 +31,8 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     entries: BTreeMap<Vec<String>, Entry>,
+    /// How many paths ever appeared.
+    appeared: usize,
 }
 
 impl Tree {
@@ -71,8 +52,11 @@ impl Tree {
     }
 
     fn put(&mut self, path: &[String], value: Value, origin: &Origin, key: &Origin) {
-        let next = self.entries.len();
-        let order = self.entries.get(path).map_or(next, |entry| entry.order);
+        let order = self.entries.get(path).map_or(self.appeared, |entry| entry.order);
+        self.appeared += 1;
+        if !matches!(value, Value::Table) {
+            self.remove_below(path);
+        }
         let entry = Entry { value, origin: origin.clone(), key: key.clone(), order };
         self.entries.insert(path.to_vec(), entry);
     }
@@ -109,13 +93,52 @@ impl Tree {
         }
     }
 
-    /// Lays all of another layer over this one.
+    /// Lays all of another layer over this one. A rule of it replaces other rules of the same table.
     pub(crate) fn overlay(&mut self, layer: &Tree) {
+        for path in layer.entries.keys() {
+            self.remove_other_rules(path);
+        }
         let mut entries: Vec<_> = layer.entries.iter().collect();
         entries.sort_by_key(|(_, entry)| entry.order);
         for (path, entry) in entries {
             self.insert(path, entry.value.clone(), &entry.origin, &entry.key);
         }
+    }
+
+    /// Removes the rules that this one is given instead of.
+    fn remove_other_rules(&mut self, path: &[String]) {
+        let ([section, table, rule] | [section, _, table, rule]) = path else { return };
+        let rules = schema::rules(table);
+        let in_service = path.len() == 4;
+        if section != if in_service { "services" } else { "defaults" } || !rules.contains(&rule.as_str()) {
+            return;
+        }
+        let mut other = path.to_vec();
+        for rule in rules.iter().filter(|other| *other != rule) {
+            other[path.len() - 1] = (*rule).to_owned();
+            self.entries.remove(&other);
+            self.remove_below(&other);
+        }
+    }
+
+    /// Removes all that is inside a table.
+    fn remove_below(&mut self, path: &[String]) {
+        let inside = self.entries.range::<[String], _>((Bound::Excluded(path), Bound::Unbounded));
+        let below: Vec<Vec<String>> =
+            inside.map(|(inner, _)| inner).take_while(|inner| inner.starts_with(path)).cloned().collect();
+        for path in below {
+            self.entries.remove(&path);
+        }
+    }
+
+    /// All that is inside a table, with the paths from there.
+    pub(crate) fn section(&self, path: &[&str]) -> Vec<(&[String], &Entry)> {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        let inside = self.entries.range::<[String], _>((Bound::Excluded(path.as_slice()), Bound::Unbounded));
+        inside
+            .take_while(|(inner, _)| inner.starts_with(&path))
+            .map(|(inner, entry)| (&inner[path.len()..], entry))
+            .collect()
     }
 
     /// What the path holds.
@@ -155,68 +178,6 @@ pub(crate) fn places(file: &Arc<SourceFile>) -> impl Fn(Range<usize>) -> Origin 
     move |span| Origin::File { file: file.clone(), span }
 }
 
-/// The value; a table's fields are left to the caller.
-pub(crate) fn convert(value: &DeValue<'_>, origin: &dyn Fn(Range<usize>) -> Origin) -> Value {
-    match value {
-        DeValue::String(text) => Value::String(text.to_string()),
-        DeValue::Integer(integer) => i128::from_str_radix(integer.as_str(), integer.radix())
-            .map_or_else(|_| Value::Float(f64::INFINITY), Value::Integer),
-        DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
-        DeValue::Datetime(datetime) => Value::Datetime(datetime.to_string()),
-        DeValue::Array(elements) => Value::Array(
-            elements
-                .iter()
-                .map(|element| Element {
-                    value: convert(element.get_ref(), origin),
-                    origin: origin(element.span()),
-                })
-                .collect(),
-        ),
-        DeValue::Table(_) => Value::Table,
-    }
-}
-
-impl fmt::Display for Value {
-    /// As TOML.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::String(text) => f.write_str(&quote(text)),
-            Value::Integer(integer) => write!(f, "{integer}"),
-            Value::Float(float) => write!(f, "{float:?}"),
-            Value::Boolean(boolean) => write!(f, "{boolean}"),
-            Value::Datetime(text) => f.write_str(text),
-            Value::Array(elements) => {
-                let elements: Vec<_> = elements.iter().map(|element| element.value.to_string()).collect();
-                write!(f, "[{}]", elements.join(", "))
-            }
-            Value::Table => f.write_str("{ … }"),
-        }
-    }
-}
-
-/// The text as a basic string of TOML.
-pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if is_unseen(c) => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
-}
-
-/// The text as a key of TOML: bare where that is possible.
-pub(crate) fn quote_key(text: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !text.is_empty() && text.chars().all(bare) { text.to_owned() } else { quote(text) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,20 +200,30 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_of_a_later_layer_replaces_the_earlier_one() {
+        let mut merged =
+            tree("[services.web]\nready = { tcp = 80, timeout = \"1s\" }\n[defaults]\ncheck.exec = \"a\"");
+        merged.overlay(&tree("[services.web]\nready.delay = \"2s\"\n[defaults]\ncheck.tcp = 1"));
+        assert_eq!(merged.fields(&["services", "web", "ready"]), ["timeout", "delay"]);
+        assert_eq!(merged.fields(&["defaults", "check"]), ["tcp"]);
+        merged.overlay(&tree("[services.web]\nready = { tcp = 80, exec = \"a\" }"));
+        assert_eq!(merged.fields(&["services", "web", "ready"]), ["timeout", "tcp", "exec"]);
+    }
+
+    #[test]
+    fn a_value_replaces_a_table() {
+        let mut merged = tree("[services.web.environment]\nA = { file = \"/a\" }");
+        merged.overlay(&tree("[services.web.environment]\nA = \"b\""));
+        assert!(merged.get(&["services", "web", "environment", "A", "file"]).is_none());
+        merged.overlay(&tree("[services.web.environment]\nA = { file = \"/c\" }"));
+        let path = ["services", "web", "environment", "A", "file"];
+        assert_eq!(merged.get(&path).unwrap().value.to_string(), "\"/c\"");
+    }
+
+    #[test]
     fn fields_keep_the_order_of_their_first_appearance() {
         let mut merged = tree("[services.web]\n[services.db]\n");
         merged.overlay(&tree("[services.app]\n[services.db]\n"));
         assert_eq!(merged.fields(&["services"]), ["web", "db", "app"]);
-    }
-
-    #[test]
-    fn values_print_as_toml_that_reads_back() {
-        for text in ["\"a\\\"b\\\\c\\n\\u0007é\"", "5", "2.5", "true", "[\"a\", [1]]", "1979-05-27"] {
-            let printed = tree(&format!("a = {text}")).get(&["a"]).unwrap().value.to_string();
-            let again = tree(&format!("a = {printed}")).get(&["a"]).unwrap().value.to_string();
-            assert_eq!(printed, again);
-        }
-        assert_eq!(quote_key("a.b"), "\"a.b\"");
-        assert_eq!(quote_key("a-b"), "a-b");
     }
 }

@@ -2,11 +2,11 @@
 //! What values mean to each other (names, cycles) is checked where services are built.
 
 use super::{
-    ServiceName,
+    ServiceName, keys, limits,
     origin::Origin,
     report::{Report, did_you_mean},
-    schema::{self, AnyKey, OWN_KEYS, SECTIONS, TABLES},
-    tree::{Entry, Tree, Value},
+    schema::{self, AnyKey, Form, OWN_KEYS, SECTIONS, TABLES},
+    tree::{Element, Entry, Tree, Value},
 };
 use crate::text::printable;
 
@@ -19,15 +19,14 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
             [section, name] if section == "services" => check_service(name, entry, report),
             [section, name, rest @ ..] if section == "services" => {
                 let subject = format!("service \"{}\": ", printable(name));
-                Field { keys: schema::SERVICE, subject: &subject, path: rest, entry }
-                    .check(tree, path, report);
+                Field { keys: keys::SERVICE, subject: &subject, path: rest, entry }.check(tree, path, report);
             }
             [section, rest @ ..] if section == "defaults" => {
-                Field { keys: schema::SERVICE, subject: "[defaults]: ", path: rest, entry }
+                Field { keys: keys::SERVICE, subject: "[defaults]: ", path: rest, entry }
                     .check(tree, path, report);
             }
             [section, rest @ ..] if section == "manager" => {
-                Field { keys: schema::MANAGER, subject: "[manager]: ", path: rest, entry }
+                Field { keys: keys::MANAGER, subject: "[manager]: ", path: rest, entry }
                     .check(tree, path, report);
             }
             [..] => {}
@@ -70,6 +69,10 @@ fn is_table(entry: &Entry) -> bool {
     matches!(entry.value, Value::Table)
 }
 
+fn parts(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}
+
 /// What is written at a path inside a section.
 struct Field<'a> {
     keys: &'static [&'static dyn AnyKey],
@@ -87,26 +90,31 @@ impl Field<'_> {
         if own && self.path.len() > 1 {
             return;
         }
-        if own || self.subject.starts_with("[manager]") && name == schema::INCLUDE.name {
+        if own || self.subject.starts_with("[manager]") && name == keys::INCLUDE.name {
             let place = if own { "can be in [services.NAME] only" } else { "can be in a file only" };
             return report.add(&self.entry.key, format!("{}\"{name}\" {place}", self.subject));
         }
         if let Some(example) = self.table(&self.path[0]) {
             match self.path {
-                [_] if is_table(self.entry) => return,
+                [_] if is_table(self.entry) => return self.check_rules(tree, full, report),
                 [_] => return self.cannot(&name, &format!("must be a table such as {example}"), report),
+                [_, _] if self.is_secret() => return self.check_secret(&name, tree, full, report),
                 [..] => {}
             }
         }
         match schema::find(self.keys, self.path) {
             Some(key) => {
-                if let Err(must) = key.check(&self.entry.value) {
-                    self.cannot(&name, &must, report);
-                } else if key.name() == schema::ENVIRONMENT.name {
+                let checked = match (key.form(), self.path) {
+                    (Form::Limit, [_, resource]) => limits::limit(resource, &self.entry.value).map(drop),
+                    _ => key.check(&self.entry.value),
+                };
+                if let Err(must) = checked {
+                    self.cannot_at(&self.at(key), &name, &must, report);
+                } else if key.name() == keys::ENVIRONMENT.name {
                     self.check_variable(report);
                 }
             }
-            None if self.path.len() == 1 || self.path.len() == 2 && self.is_in_table(tree, full) => {
+            None if self.path.len() == 1 || self.is_in_table(tree, full) => {
                 report.add(&self.entry.key, format!("{}unknown key \"{name}\"{}", self.subject, self.hint()));
             }
             None => {}
@@ -120,29 +128,73 @@ impl Field<'_> {
         TABLES.iter().find(|(table, _)| *table == name).map(|&(_, example)| example)
     }
 
+    /// Whether it is a field of a table that may be one.
     fn is_in_table(&self, tree: &Tree, full: &[String]) -> bool {
-        let parent: Vec<&str> = full[..full.len() - 1].iter().map(String::as_str).collect();
-        self.table(&self.path[0]).is_some() && tree.get(&parent).is_some_and(is_table)
+        let deepest = if self.path[0] == "environment" { 3 } else { 2 };
+        let parent = parts(&full[..full.len() - 1]);
+        self.path.len() <= deepest
+            && self.table(&self.path[0]).is_some()
+            && tree.get(&parent).is_some_and(is_table)
+    }
+
+    /// Whether it is a variable that is a table: `{ file = "…" }`.
+    fn is_secret(&self) -> bool {
+        self.path[0] == "environment" && is_table(self.entry)
+    }
+
+    fn check_secret(&self, name: &str, tree: &Tree, full: &[String], report: &mut Report) {
+        self.check_variable(report);
+        if tree.fields(&parts(full)).is_empty() {
+            self.cannot(name, "must be text, or { file = \"/run/secrets/db\" }", report);
+        }
+    }
+
+    /// A table of rules has one, no more and no less; `[defaults]` may leave it to the services.
+    fn check_rules(&self, tree: &Tree, full: &[String], report: &mut Report) {
+        let table = &self.path[0];
+        let rules = schema::rules(table);
+        let fields = tree.fields(&parts(full));
+        let mut given = fields.iter().filter(|field| rules.contains(field));
+        if let Some(first) = given.next() {
+            for field in given {
+                let path: Vec<&str> = parts(full).into_iter().chain([*field]).collect();
+                if let Some(entry) = tree.get(&path) {
+                    let message =
+                        format!("{}cannot use {table}.{field} besides {table}.{first}", self.subject);
+                    report.add(&entry.key, message);
+                }
+            }
+            return;
+        }
+        let by_default = |rule: &&str| tree.get(&["defaults", table, rule]).is_some();
+        let misspelt = fields
+            .iter()
+            .any(|field| schema::find(self.keys, &[table.clone(), (*field).to_owned()]).is_none());
+        if !rules.is_empty() && full[0] == "services" && !misspelt && !rules.iter().any(by_default) {
+            let needed =
+                if let [rule] = rules { (*rule).to_owned() } else { format!("one of {}", rules.join(", ")) };
+            let message = format!("{}cannot use {table} without {needed}", self.subject);
+            report.add(&self.entry.key, message);
+        }
     }
 
     fn cannot(&self, name: &str, must: &str, report: &mut Report) {
-        report.add(&self.at(), format!("{}cannot use {name} {}: {must}", self.subject, self.entry.value));
+        self.cannot_at(&self.entry.origin, name, must, report);
     }
 
-    /// Where the value is; of a list, where its first element of a wrong type is.
-    fn at(&self) -> Origin {
-        match &self.entry.value {
-            Value::Array(elements) => elements
-                .iter()
-                .find(|element| !matches!(element.value, Value::String(_)))
-                .map_or_else(|| self.entry.origin.clone(), |element| element.origin.clone()),
-            Value::String(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Table => self.entry.origin.clone(),
+    fn cannot_at(&self, at: &Origin, name: &str, must: &str, report: &mut Report) {
+        report.add(at, format!("{}cannot use {name} {}: {must}", self.subject, self.entry.value));
+    }
+
+    /// Where the value is; of a list, where its first wrong element is.
+    fn at(&self, key: &dyn AnyKey) -> Origin {
+        if let Value::Array(elements) = &self.entry.value {
+            let wrong = |element: &&Element| key.check(&Value::Array(vec![(*element).clone()])).is_err();
+            if let Some(element) = elements.iter().find(wrong) {
+                return element.origin.clone();
+            }
         }
+        self.entry.origin.clone()
     }
 
     /// environ(7): a variable is `NAME=value`.
@@ -158,6 +210,10 @@ impl Field<'_> {
     /// The key that was probably meant, or all there are.
     fn hint(&self) -> String {
         let level = self.path.len() - 1;
+        if self.path[0] == "limits" && level == 1 {
+            return did_you_mean(&self.path[1], limits::NAMES)
+                .unwrap_or_else(|| format!("; there are {}", limits::NAMES.join(", ")));
+        }
         let inside = |name: &&str| level == 0 || name.split('.').next() == Some(&self.path[0]);
         let mut known: Vec<&str> = self
             .keys

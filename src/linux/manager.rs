@@ -72,6 +72,9 @@ pub fn run(config: Config) -> u8 {
     let _ = log.install();
     // The usual hook writes to stderr and would wait for a reader that does not read.
     panic::set_hook(Box::new(|panic| tracing::error!(cause = %panic, "bug in musterd")));
+    for warning in &config.warnings {
+        tracing::warn!(cause = %warning, "check the configuration");
+    }
     match Manager::new(&config, &log) {
         Ok(mut manager) => manager.run(),
         Err(error) => {

@@ -26,7 +26,7 @@ fn read(key: &str) -> Config {
     config(&sources(&directory, &[("default.toml", &text)]))
 }
 
-fn web(line: &str) -> Service {
+pub(crate) fn web(line: &str) -> Service {
     service(&read(&format!("web: {line}")), "web").clone()
 }
 

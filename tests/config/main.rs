@@ -3,5 +3,12 @@
 
 mod keys;
 mod layers;
+mod life;
+mod main_command;
+mod ordinary;
+mod privileges;
 mod refusals;
+mod rules;
+mod schema;
 mod texts;
+mod warnings;

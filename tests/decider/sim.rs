@@ -96,7 +96,7 @@ impl Sim {
         };
         let names = setup.services.iter().map(|service| service.name.to_string()).collect();
         let judge = Judge::new(&setup.services, setup.shutdown_timeout, setup.musterd == 1, now);
-        let config = Config { manager, services: setup.services };
+        let config = Config { manager, services: setup.services, warnings: Vec::new() };
         let place = Place { pid: setup.musterd, is_init: setup.musterd == 1 };
         let supervisor = Supervisor::new(&config, place, &setup.record, now, SystemTime::UNIX_EPOCH);
         Sim {

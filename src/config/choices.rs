@@ -1,0 +1,95 @@
+//! Reads values that are one of several names. Knows nothing of keys, layers and files.
+
+use std::str::FromStr;
+
+use nix::sys::signal::Signal;
+
+use super::{Kind, LogFormat, LogLevel, Remedy, Restart, parse::string, report::did_you_mean, tree::Value};
+
+/// A signal by name, with or without `SIG`, or by number (signal(7)).
+pub(crate) fn signal(value: &Value) -> Result<Signal, String> {
+    let by_number =
+        |number: i128| i32::try_from(number).ok().and_then(|number| Signal::try_from(number).ok());
+    let found = match value {
+        Value::Integer(number) => by_number(*number),
+        Value::String(text) => {
+            let name = text.to_ascii_uppercase();
+            let name = name.strip_prefix("SIG").unwrap_or(&name);
+            Signal::from_str(&format!("SIG{name}")).ok().or_else(|| text.parse().ok().and_then(by_number))
+        }
+        Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => None,
+    };
+    found.ok_or_else(|| {
+        let near = string(value).and_then(|text| {
+            did_you_mean(&text.to_ascii_uppercase(), Signal::iterator().map(|signal| &signal.as_str()[3..]))
+        });
+        format!("must be a signal{}", near.unwrap_or_else(|| " such as \"TERM\"".to_owned()))
+    })
+}
+
+fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T, String> {
+    let given = string(value).unwrap_or_default();
+    choices.iter().find(|(name, _)| *name == given).map(|&(_, choice)| choice).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+pub(crate) fn kind(value: &Value) -> Result<Kind, String> {
+    choice(value, &[("service", Kind::Service), ("task", Kind::Task)])
+}
+
+pub(crate) fn restart(value: &Value) -> Result<Restart, String> {
+    choice(
+        value,
+        &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)],
+    )
+}
+
+pub(crate) fn remedy(value: &Value) -> Result<Remedy, String> {
+    choice(value, &[("restart", Remedy::Restart), ("report", Remedy::Report)])
+}
+
+pub(crate) fn log_format(value: &Value) -> Result<LogFormat, String> {
+    choice(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+pub(crate) fn log_level(value: &Value) -> Result<LogLevel, String> {
+    choice(
+        value,
+        &[
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::String(text.to_owned())
+    }
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for value in [text("TERM"), text("SIGTERM"), text("term"), text("15"), Value::Integer(15)] {
+            assert_eq!(signal(&value), Ok(Signal::SIGTERM), "{value}");
+        }
+        assert_eq!(signal(&text("QIUT")).unwrap_err(), "must be a signal; did you mean \"QUIT\"?");
+        for value in [Value::Integer(0), Value::Integer(99), Value::Boolean(true)] {
+            assert!(signal(&value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_choice_is_one_of_the_names() {
+        assert_eq!(restart(&text("on-failure")), Ok(Restart::OnFailure));
+        assert_eq!(kind(&text("Task")).unwrap_err(), "must be one of \"service\", \"task\"");
+        assert!(remedy(&Value::Boolean(true)).is_err());
+    }
+}
