@@ -379,7 +379,7 @@ impl Manager {
         };
         let outlet = self.outlet(service);
         let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
-        match self.spawner.spawn(command, &Surroundings { service: config, stdout, stderr }) {
+        match self.spawner.spawn(command, &Surroundings { service: config, stdout, stderr, extra: &[] }) {
             Ok(spawned) => {
                 let process = spawned.id;
                 self.watcher.add_child(&self.epoll, spawned);

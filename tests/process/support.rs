@@ -87,7 +87,8 @@ impl Shell {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
         };
-        let surroundings = Surroundings { service: &self.service, stdout: out.as_fd(), stderr: out.as_fd() };
+        let surroundings =
+            Surroundings { service: &self.service, stdout: out.as_fd(), stderr: out.as_fd(), extra: &[] };
         self.spawner.spawn(&command, &surroundings)
     }
 
