@@ -12,15 +12,10 @@ use nix::{
     sys::resource::{Resource, setrlimit},
 };
 
-use crate::support::{Shell, content};
+use crate::support::{Shell, content, field};
 
 fn text(value: &str) -> Variable {
     Variable::Text(Template::plain(value))
-}
-
-fn field(status: &str, name: &str) -> String {
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap().trim().to_owned()
 }
 
 pub(crate) fn a_process_begins_afresh() {

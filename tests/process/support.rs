@@ -92,6 +92,11 @@ impl Shell {
         self.spawner.spawn(&command, &surroundings)
     }
 
+    /// Why a command cannot be started.
+    pub(crate) fn refusal(&mut self, argv: &[&str]) -> String {
+        self.spawn(argv).unwrap_err().to_string()
+    }
+
     /// Starts a command, waits for its end, returns what it wrote.
     pub(crate) fn output(&mut self, argv: &[&str]) -> String {
         let spawned = self.spawn(argv).unwrap();
@@ -137,6 +142,12 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
         assert!(begin.elapsed() < LIMIT, "{what}: not for {LIMIT:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The value of a line of `/proc/PID/status`, its blanks single ones.
+pub(crate) fn field(status: &str, name: &str) -> String {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn content(path: impl AsRef<Path>) -> String {
