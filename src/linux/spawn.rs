@@ -61,6 +61,8 @@ pub struct Surroundings<'a> {
     pub stdout: BorrowedFd<'a>,
     /// Its standard error.
     pub stderr: BorrowedFd<'a>,
+    /// Whether it has musterd's terminal, stdin, stdout and stderr instead of these and /dev/null.
+    pub terminal: bool,
     /// Variables for this process only, over all others.
     pub extra: &'a [(&'a str, String)],
 }
@@ -127,9 +129,8 @@ impl Spawner {
             stage,
             errno,
             program: program.to_owned(),
-            directory: directory.map(Path::to_owned),
             missing: None,
-            subject: String::new(),
+            subject: Box::default(),
             reason: None,
         };
         let refused = |Refusal { stage, subject, reason }| SpawnError {
@@ -145,7 +146,7 @@ impl Spawner {
             .map_err(|errno| failed(program, (Stage::Search, errno)))?;
         let words =
             words(command, &found, service).map_err(|_| failed(program, (Stage::Words, Errno::EINVAL)))?;
-        let session = match service.terminal {
+        let session = match surroundings.terminal {
             true => terminal::hand_over()
                 .map_err(|error| refused(Refusal::new(Stage::Terminal, "", reason(&error))))?,
             false => Session::Own,
@@ -154,7 +155,7 @@ impl Spawner {
             self.ignored.push(libc::SIGTTOU);
         }
         let environment = variables.texts();
-        let own = service.terminal.then(|| (io::stdin(), io::stdout(), io::stderr()));
+        let own = surroundings.terminal.then(|| (io::stdin(), io::stdout(), io::stderr()));
         let made = prepare_output(&mut self.stdout, &mut self.stderr, surroundings).and_then(|()| {
             let argv: Vec<_> = words.argv.iter().map(CString::as_c_str).collect();
             self.maker.spawn(&Order {
@@ -211,7 +212,7 @@ fn prepare_output(
     stderr: &mut OwnedFd,
     surroundings: &Surroundings<'_>,
 ) -> Result<(), Failure> {
-    if surroundings.service.terminal {
+    if surroundings.terminal {
         return Ok(());
     }
     let put = |fd: BorrowedFd<'_>, place: &mut OwnedFd| {
@@ -223,14 +224,18 @@ fn prepare_output(
 }
 
 /// What a step of the new process is about.
-fn subject(stage: Stage, service: &Service, account: &Account) -> String {
-    let user = service.identity.user.as_ref().map(ToString::to_string);
-    let group = service.identity.group.as_ref().map(identity::shown);
-    match stage {
-        Stage::User => user.unwrap_or_default(),
-        Stage::Group => group.or(account.group.map(|id| id.to_string())).unwrap_or_default(),
-        _ => String::new(),
-    }
+fn subject(stage: Stage, service: &Service, account: &Account) -> Box<str> {
+    let told = match stage {
+        Stage::User => service.identity.user.as_ref().map(ToString::to_string),
+        Stage::Group => {
+            let group = service.identity.group.as_ref().map(identity::shown);
+            group.or(account.group.map(|id| id.to_string()))
+        }
+        Stage::Directory => service.directory.as_deref().map(|directory| format!("{directory:?}")),
+        // What the others are about, they know or it is the program.
+        _ => None,
+    };
+    told.unwrap_or_default().into()
 }
 
 fn limits_files(service: &Service) -> bool {

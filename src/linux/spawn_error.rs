@@ -74,27 +74,25 @@ pub struct SpawnError {
     pub errno: Errno,
     /// The program, as it was to be executed.
     pub program: PathBuf,
-    /// The directory that it was to run in.
-    pub directory: Option<PathBuf>,
     /// What the program itself asks for and is not there.
     pub missing: Option<Missing>,
-    /// What the step was about: a user, a group, a file. Never a value of a variable.
-    pub subject: String,
+    /// What the step was about: a user, a group, a directory, a file. Never a value of a variable.
+    pub subject: Box<str>,
     /// Why it failed, where no system call did.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
 }
 
 /// Why a process is not even made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) stage: Stage,
-    pub(super) subject: String,
-    pub(super) reason: String,
+    pub(super) subject: Box<str>,
+    pub(super) reason: Box<str>,
 }
 
 impl Refusal {
-    pub(super) fn new(stage: Stage, subject: impl fmt::Display, reason: impl Into<String>) -> Self {
-        Refusal { stage, subject: subject.to_string(), reason: reason.into() }
+    pub(super) fn new(stage: Stage, subject: impl fmt::Display, reason: impl Into<Box<str>>) -> Self {
+        Refusal { stage, subject: subject.to_string().into(), reason: reason.into() }
     }
 }
 
@@ -111,7 +109,7 @@ impl fmt::Display for SpawnError {
     /// As in `cannot execute /srv/web: permission denied`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = self.program.display();
-        let reason = self.reason.clone().unwrap_or_else(|| self.errno.desc().to_lowercase());
+        let reason = self.reason.as_deref().map_or_else(|| self.errno.desc().to_lowercase(), str::to_owned);
         let subject = &self.subject;
         match self.stage {
             Stage::Environment => write!(f, "cannot {subject}: {reason}"),
@@ -148,13 +146,7 @@ impl fmt::Display for SpawnError {
             Stage::User => write!(f, "cannot become user {subject}: {reason}"),
             Stage::NoNewPrivileges => write!(f, "cannot set no-new-privileges of {program}: {reason}"),
             Stage::FilesLimit => write!(f, "cannot set the limit of open files of {program}: {reason}"),
-            Stage::Directory => {
-                write!(
-                    f,
-                    "cannot enter directory {:?}: {reason}",
-                    self.directory.as_deref().unwrap_or(Path::new(""))
-                )
-            }
+            Stage::Directory => write!(f, "cannot enter directory {subject}: {reason}"),
             Stage::Signals => write!(f, "cannot reset the signals of {program}: {reason}"),
             Stage::Search | Stage::Execute => match &self.missing {
                 Some(Missing::Interpreter(path)) => {
@@ -250,10 +242,9 @@ mod tests {
     use super::*;
 
     fn error(stage: Stage, errno: Errno) -> SpawnError {
-        let directory = Some(PathBuf::from("/srv"));
         let program = PathBuf::from("/srv/web");
-        let subject = "\"app\"".to_owned();
-        SpawnError { stage, errno, program, directory, missing: None, subject, reason: None }
+        let subject = "\"app\"".into();
+        SpawnError { stage, errno, program, missing: None, subject, reason: None }
     }
 
     fn limit(soft: u64, hard: u64) -> Stage {
@@ -264,8 +255,8 @@ mod tests {
     fn every_stage_has_its_sentence() {
         let told: Vec<String> = [
             SpawnError {
-                subject: "read /run/db for variable \"DB\"".to_owned(),
-                reason: Some("not a regular file".to_owned()),
+                subject: "read /run/db for variable \"DB\"".into(),
+                reason: Some("not a regular file".into()),
                 ..error(Stage::Environment, Errno::EINVAL)
             },
             error(Stage::Words, Errno::EINVAL),
@@ -291,7 +282,7 @@ mod tests {
             error(Stage::Group, Errno::EPERM),
             error(Stage::User, Errno::EPERM),
             error(Stage::NoNewPrivileges, Errno::EINVAL),
-            error(Stage::Directory, Errno::ENOENT),
+            SpawnError { subject: "\"/srv\"".into(), ..error(Stage::Directory, Errno::ENOENT) },
             error(Stage::Execute, Errno::EAGAIN),
             error(Stage::Signals, Errno::EINVAL),
             error(Stage::Execute, Errno::EACCES),

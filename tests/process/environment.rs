@@ -65,6 +65,19 @@ pub(crate) fn files_and_templates_make_variables() {
     assert!(variables(&mut shell).contains(&"LATE=3".to_owned()), "the file is read at each start");
 }
 
+pub(crate) fn what_the_caller_adds_is_over_all() {
+    let mut shell = Shell::new();
+    set(&mut shell, [("NOTIFY_SOCKET", text("set")), ("MUSTERD_SERVICE", text("set"))]);
+    shell.extra = vec![("NOTIFY_SOCKET", "/run/notify".to_owned())];
+    let spawned = shell.spawn_with(&["/usr/bin/env"], &[("NOTIFY_SOCKET", "command")]).unwrap();
+    shell.watcher.add_child(&shell.epoll, spawned);
+    shell.ends(1);
+    let written = shell.written();
+    let of = |name: &str| written.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+    assert_eq!(of("NOTIFY_SOCKET="), ["NOTIFY_SOCKET=/run/notify"]);
+    assert_eq!(of("MUSTERD_SERVICE="), ["MUSTERD_SERVICE=web"]);
+}
+
 /// Run in a small environment, see `main`.
 pub(crate) fn what_is_inherited_is_chosen() {
     const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

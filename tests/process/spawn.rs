@@ -9,7 +9,7 @@ use musterd::{
 };
 use nix::{
     errno::Errno,
-    sys::resource::{Resource, setrlimit},
+    sys::resource::{Resource, getrlimit, setrlimit},
 };
 
 use crate::support::{Shell, content, field};
@@ -165,6 +165,33 @@ pub(crate) fn no_process_left_is_told() {
     assert_eq!(error.to_string(), "cannot fork: the limit of processes is reached");
 }
 
+pub(crate) fn no_descriptor_left_is_told() {
+    let mut shell = Shell::new();
+    let secret = shell.scratch.file("secret", "x", 0o600);
+    let out = fs::File::create("/dev/null").unwrap();
+    let service = shell.service.clone();
+    let command = musterd::config::Command { argv: vec!["/bin/true".to_owned()], environment: Vec::new() };
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 100, hard).unwrap();
+    let mut taken: Vec<_> = std::iter::from_fn(|| out.try_clone().ok()).collect();
+    let mut told = |service| {
+        let (stdout, stderr) = (out.as_fd(), out.as_fd());
+        let surroundings = Surroundings { service, stdout, stderr, terminal: false, extra: &[] };
+        shell.spawner.spawn(&command, &surroundings).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(told(&service), Err("cannot fork: too many open files".to_owned()));
+    let mut with_secret = service.clone();
+    with_secret.environment.set = BTreeMap::from([("DB".to_owned(), Variable::File(secret.clone().into()))]);
+    let expected = format!("cannot read {secret} for variable \"DB\": too many open files");
+    assert_eq!(told(&with_secret), Err(expected));
+    // Room again: musterd goes on. A pidfd and the facts of the process.
+    taken.truncate(taken.len() - 3);
+    assert_eq!(told(&with_secret), Ok(()));
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    drop(taken);
+    shell.ends(1);
+}
+
 /// Descriptors, and the size of musterd's own memory in pages (proc_pid_statm(5)).
 fn resources() -> (usize, i64) {
     let statm = content("/proc/self/statm");
@@ -199,8 +226,13 @@ pub(crate) fn start_times() {
     let out = fs::File::create("/dev/null").unwrap();
     let service = shell.service.clone();
     let command = musterd::config::Command { argv: vec!["/bin/true".to_owned()], environment: Vec::new() };
-    let surroundings =
-        Surroundings { service: &service, stdout: out.as_fd(), stderr: out.as_fd(), extra: &[] };
+    let surroundings = Surroundings {
+        service: &service,
+        stdout: out.as_fd(),
+        stderr: out.as_fd(),
+        terminal: false,
+        extra: &[],
+    };
     let (mut own, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..1000 {
         let begin = Instant::now();
