@@ -2,6 +2,7 @@
 //! start, as a user may be made meanwhile. Changes nothing, and asks no name service (see `named`).
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     io,
     os::unix::ffi::OsStrExt,
@@ -78,7 +79,10 @@ pub(super) fn look_up(identity: &Identity) -> Result<Account, Refusal> {
         false => Vec::new(),
     };
     let account = resolve(identity, &passwd, &lines)?;
-    Ok(without_what_is_so(account))
+    let Ok(own) = rustix::process::getgroups() else { return Ok(account) };
+    let own: Vec<u32> = own.into_iter().map(rustix::process::Gid::as_raw).collect();
+    let own_group = rustix::process::getegid().as_raw();
+    Ok(without_what_is_so(account, &own, own_group, rustix::process::geteuid().is_root()))
 }
 
 /// What is not there has no lines: an image from scratch has neither of the files.
@@ -136,22 +140,12 @@ fn login(entry: Option<&Passwd<'_>>) -> Login {
 }
 
 /// Without root's rights, nobody may set even the groups that he has: what is so already is left alone.
-fn without_what_is_so(mut account: Account) -> Account {
-    if rustix::process::geteuid().is_root() {
-        return account;
-    }
-    let sorted = |mut groups: Vec<u32>| {
-        groups.sort_unstable();
-        groups.dedup();
-        groups
-    };
-    let group = rustix::process::getegid().as_raw();
-    let own = rustix::process::getgroups().unwrap_or_default();
-    let own = sorted(own.into_iter().map(rustix::process::Gid::as_raw).chain([group]).collect());
-    account.groups = account.groups.filter(|groups| {
-        let wanted = groups.iter().copied().chain(account.group).collect();
-        sorted(wanted) != own
-    });
+fn without_what_is_so(mut account: Account, own: &[u32], own_group: u32, is_root: bool) -> Account {
+    let group = account.group.unwrap_or(own_group);
+    // Whether the group is among the others makes no difference (credentials(7)), only root can make it so.
+    let group = (!is_root).then_some(group);
+    let all = |groups: &[u32]| groups.iter().copied().chain(group).collect::<BTreeSet<_>>();
+    account.groups.take_if(|groups| all(groups) == all(own));
     account
 }
 
@@ -267,6 +261,22 @@ mod tests {
         assert_eq!(ids(account), (Some(4242), Some(4242), Some(vec![])));
         let account = resolved(Some(User::Id(4242)), Some(group("www")), None).unwrap();
         assert_eq!(ids(account), (Some(4242), Some(33), Some(vec![])));
+    }
+
+    #[test]
+    fn groups_that_are_so_are_left_alone() {
+        let left = |group, groups: &[u32], own: &[u32], own_group| {
+            let account = Account { group, groups: Some(groups.to_vec()), ..Account::default() };
+            without_what_is_so(account, own, own_group, false).groups.is_none()
+        };
+        assert!(left(Some(7), &[7, 5], &[5], 7));
+        assert!(left(Some(7), &[5], &[5, 7], 7));
+        assert!(left(None, &[], &[7], 7));
+        // Otherwise 7, of which it was, would be lost, and 0 kept.
+        assert!(!left(Some(5), &[5, 7], &[5], 7));
+        assert!(!left(Some(7), &[], &[0], 0));
+        let account = Account { group: Some(7), groups: Some(vec![7]), ..Account::default() };
+        assert!(without_what_is_so(account, &[], 0, true).groups.is_some());
     }
 
     #[test]

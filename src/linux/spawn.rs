@@ -16,7 +16,6 @@ use std::{
 use nix::{
     errno::Errno,
     libc,
-    sys::resource::Resource,
     unistd::{AccessFlags, access},
 };
 use rustix::io::DupFlags;
@@ -167,7 +166,7 @@ impl Spawner {
                 umask: service.umask,
                 nice: service.nice,
                 oom_score_adj: words.oom_score_adj.as_deref(),
-                files_limit: self.files_limit.filter(|_| !limits_files(service)),
+                files_limit: self.files_limit,
                 limits: &service.limits,
                 groups: account.groups.as_deref(),
                 group: account.group,
@@ -236,10 +235,6 @@ fn subject(stage: Stage, service: &Service, account: &Account) -> Box<str> {
         _ => None,
     };
     told.unwrap_or_default().into()
-}
-
-fn limits_files(service: &Service) -> bool {
-    service.limits.iter().any(|limit| limit.resource == Resource::RLIMIT_NOFILE)
 }
 
 /// Capability N as bit N.

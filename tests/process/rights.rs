@@ -13,7 +13,7 @@ use nix::{
         resource::Resource,
         signal::{Signal, kill},
     },
-    unistd::{Pid, Uid, getuid, setgroups, setresgid, setresuid},
+    unistd::{Gid, Pid, Uid, getgroups, getuid, setgroups, setresgid, setresuid},
 };
 use rustix::process::{DumpableBehavior, dumpable_behavior};
 
@@ -292,6 +292,8 @@ pub(crate) fn what_needs_root_is_refused_to_others() {
     become_other();
     let mut shell = Shell::new();
     let fresh = shell.service.clone();
+    let own_groups: Vec<Group> = getgroups().unwrap().into_iter().map(|id| Group::Id(id.as_raw())).collect();
+    let own_group = Group::Id(Gid::current().as_raw());
     let mut told = |change: &dyn Fn(&mut musterd::config::Service)| {
         shell.service = fresh.clone();
         change(&mut shell.service);
@@ -300,8 +302,8 @@ pub(crate) fn what_needs_root_is_refused_to_others() {
     assert_eq!(
         told(&|service| {
             service.identity.user = Some(User::Id(OTHER + 1));
-            service.identity.groups = Some(vec![Group::Id(OTHER)]);
-            service.identity.group = Some(Group::Id(OTHER));
+            service.identity.groups = Some(own_groups.clone());
+            service.identity.group = Some(own_group.clone());
         }),
         format!("cannot become user {}: operation not permitted", OTHER + 1)
     );
