@@ -3,6 +3,10 @@
 //! musterd stands still until the new process has executed its program or given up: a program on a
 //! slow file system delays everything by that much. In return nothing is copied, whatever musterd's
 //! size, and a failing step is told by a shared variable instead of a pipe.
+//!
+//! From its change of user until its program a new process is within reach of its user's other processes.
+//! They can neither trace it nor have it dumped, as the kernel makes the shared memory undumpable
+//! (ptrace(2)), but whoever of them stops it by SIGSTOP in these microseconds stops musterd too.
 
 use std::{
     ffi::{c_int, c_void},
