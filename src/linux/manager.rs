@@ -385,7 +385,10 @@ impl Manager {
         };
         let outlet = self.outlet(service);
         let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
-        match self.spawner.spawn(command, &Surroundings { service: config, stdout, stderr }) {
+        // A stop command or a probe takes the terminal from nobody.
+        let terminal = config.terminal && purpose == Purpose::Start;
+        let surroundings = Surroundings { service: config, stdout, stderr, terminal, extra: &[] };
+        match self.spawner.spawn(command, &surroundings) {
             Ok(spawned) => {
                 let process = spawned.id;
                 self.watcher.add_child(&self.epoll, spawned);

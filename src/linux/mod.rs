@@ -2,10 +2,14 @@
 
 pub mod caller;
 mod channel;
+mod child;
 pub mod control;
 mod endpoint;
+mod env_file;
+mod environment;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod identity;
 mod lines;
 pub mod log;
 pub mod manager;
@@ -16,6 +20,7 @@ pub mod paths;
 pub mod pidfile;
 pub mod record;
 mod render;
+mod secret;
 pub mod setup;
 mod sink;
 mod small_file;
@@ -23,5 +28,6 @@ pub mod spawn;
 mod spawn_error;
 mod stat;
 pub mod table;
+pub mod terminal;
 mod vfork;
 pub mod watch;

@@ -9,6 +9,9 @@ use std::{
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
+/// Bytes more than the file has, so that its end is found without growing.
+const ROOM: u64 = 64;
+
 /// Reads a regular file of `limit` bytes at most; `flags` are those of open(2) besides what is needed here.
 ///
 /// # Errors
@@ -25,7 +28,9 @@ pub(super) fn read(path: &Path, limit: u64, flags: OFlags) -> io::Result<(Vec<u8
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(io::Error::other("not a regular file"));
     }
-    let mut text = Vec::new();
+    // All at once: what grows leaves copies behind, and the file may hold a secret.
+    let size = u64::try_from(stat.st_size).unwrap_or(0).min(limit) + ROOM;
+    let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(limit + 1).read_to_end(&mut text)?;
     if text.len() as u64 > limit {
         return Err(io::Error::other(format!("longer than {limit} bytes")));

@@ -2,9 +2,8 @@
 //! not wait for its end.
 
 use std::{
-    collections::BTreeMap,
     env,
-    ffi::{CString, NulError, OsStr, OsString},
+    ffi::{CString, NulError, OsStr},
     fs::File,
     io,
     os::{
@@ -21,26 +20,22 @@ use nix::{
 };
 use rustix::io::DupFlags;
 
+pub(super) use super::environment::MARK;
 pub use super::spawn_error::{Missing, SpawnError, Stage};
 use super::{
+    child::{Failure, Order, Session},
+    environment::{self, DEFAULT_PATH, Variables},
+    identity::{self, Account},
     setup::Setup,
-    stat,
-    vfork::{Maker, Order},
+    spawn_error::Refusal,
+    stat, terminal,
+    vfork::Maker,
 };
 use crate::{
-    config::{Command, Service, Template, TemplatePart, Variable},
-    process::ProcessId,
-    text::cannot,
+    config::{Capability, Command, Service},
+    process::{Pid, ProcessId},
+    text::{cannot, reason},
 };
-
-/// musterd's own configuration, which is nobody else's business.
-const OWN_VARIABLE: &str = "MUSTERD_SET";
-
-/// Tells a process which service it belongs to; also the mark by which it is found again.
-pub(super) const MARK: &str = "MUSTERD_SERVICE";
-
-/// Where programs are searched without a PATH, as in execvp(3) of glibc.
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Starts processes.
 #[derive(Debug)]
@@ -52,8 +47,7 @@ pub struct Spawner {
     stderr: OwnedFd,
     ignored: Vec<i32>,
     files_limit: Option<libc::rlimit>,
-    /// musterd's environment: each variable's name, and `NAME=value`.
-    environment: Vec<(OsString, CString)>,
+    environment: environment::Own,
     maker: Maker,
 }
 
@@ -66,6 +60,10 @@ pub struct Surroundings<'a> {
     pub stdout: BorrowedFd<'a>,
     /// Its standard error.
     pub stderr: BorrowedFd<'a>,
+    /// Whether it has musterd's terminal, stdin, stdout and stderr instead of these and /dev/null.
+    pub terminal: bool,
+    /// Variables for this process only, over all others.
+    pub extra: &'a [(&'a str, String)],
 }
 
 /// A process that executes its program.
@@ -75,15 +73,16 @@ pub struct Spawned {
     pub id: ProcessId,
     /// A descriptor of it; `None` where the kernel gives none.
     pub pidfd: Option<OwnedFd>,
+    /// Whether it leads a session; otherwise (it has a terminal that musterd shares with others) only a process group.
+    pub leads_session: bool,
 }
 
-/// The words of a command as execve(2) takes them.
+/// The words of a command as execve(2) takes them, and those of the order.
 struct Words {
     program: CString,
     directory: Option<CString>,
     argv: Vec<CString>,
-    /// The variables that musterd's own environment has not, or has otherwise.
-    environment: BTreeMap<OsString, CString>,
+    oom_score_adj: Option<CString>,
 }
 
 impl Spawner {
@@ -108,15 +107,12 @@ impl Spawner {
             files_limit: setup
                 .files_limit
                 .map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
-            environment: env::vars_os()
-                .filter(|(name, _)| name != OWN_VARIABLE)
-                .filter_map(|(name, value)| Some((name.clone(), variable(&name, &value).ok()?)))
-                .collect(),
+            environment: environment::Own::read(),
             maker: Maker::new().map_err(cannot("make a stack for new processes"))?,
         })
     }
 
-    /// Starts a command in a session of its own.
+    /// Starts a command in a session of its own, as its service's user, with all that the service is given.
     ///
     /// # Errors
     /// The step that failed; no process is left then.
@@ -125,154 +121,162 @@ impl Spawner {
         command: &Command,
         surroundings: &Surroundings<'_>,
     ) -> Result<Spawned, SpawnError> {
-        let directory = surroundings.service.directory.as_deref();
+        let service = surroundings.service;
+        let directory = service.directory.as_deref();
         let program = Path::new(command.argv.first().map_or("", String::as_str));
         let failed = |program: &Path, (stage, errno)| SpawnError {
             stage,
             errno,
             program: program.to_owned(),
-            directory: directory.map(Path::to_owned),
             missing: None,
+            subject: Box::default(),
+            reason: None,
         };
-        let environment = variables(command, surroundings.service)
-            .map_err(|_| failed(program, (Stage::Words, Errno::EINVAL)))?;
-        let found = self
-            .search(program, directory, &environment)
+        let refused = |Refusal { stage, subject, reason }| SpawnError {
+            subject,
+            reason: Some(reason),
+            ..failed(program, (stage, Errno::EINVAL))
+        };
+        let account = identity::look_up(&service.identity).map_err(refused)?;
+        let owner =
+            environment::Owner { service, login: account.login.as_ref(), command, extra: surroundings.extra };
+        let variables = self.environment.variables(&owner).map_err(refused)?;
+        let found = search(program, directory, &variables)
             .map_err(|errno| failed(program, (Stage::Search, errno)))?;
-        let words = words(command, &found, directory, environment)
-            .map_err(|_| failed(program, (Stage::Words, Errno::EINVAL)))?;
-        let (pid, pidfd) = self.execute(&words, surroundings).map_err(|failure| {
+        let words =
+            words(command, &found, service).map_err(|_| failed(program, (Stage::Words, Errno::EINVAL)))?;
+        let session = match surroundings.terminal {
+            true => terminal::hand_over()
+                .map_err(|error| refused(Refusal::new(Stage::Terminal, "", reason(&error))))?,
+            false => Session::Own,
+        };
+        if session == Session::Foreground && !self.ignored.contains(&libc::SIGTTOU) {
+            self.ignored.push(libc::SIGTTOU);
+        }
+        let environment = variables.texts();
+        let own = surroundings.terminal.then(|| (io::stdin(), io::stdout(), io::stderr()));
+        let made = prepare_output(&mut self.stdout, &mut self.stderr, surroundings).and_then(|()| {
+            let argv: Vec<_> = words.argv.iter().map(CString::as_c_str).collect();
+            self.maker.spawn(&Order {
+                session,
+                last: self.stderr.as_fd(),
+                stdin: own.as_ref().map_or(self.null.as_fd(), |own| own.0.as_fd()),
+                stdout: own.as_ref().map_or(self.stdout.as_fd(), |own| own.1.as_fd()),
+                stderr: own.as_ref().map_or(self.stderr.as_fd(), |own| own.2.as_fd()),
+                umask: service.umask,
+                nice: service.nice,
+                oom_score_adj: words.oom_score_adj.as_deref(),
+                files_limit: self.files_limit,
+                limits: &service.limits,
+                groups: account.groups.as_deref(),
+                group: account.group,
+                user: account.user,
+                capabilities: service.capabilities.as_deref().map(mask),
+                no_new_privileges: service.no_new_privileges,
+                directory: words.directory.as_deref(),
+                ignored: &self.ignored,
+                program: &words.program,
+                argv: &argv,
+                environment: &environment,
+            })
+        });
+        let (pid, pidfd) = made.map_err(|failure| {
             let mut error = failed(&found, failure);
+            error.subject = subject(failure.0, service, &account);
             if failure == (Stage::Execute, Errno::ENOENT) {
                 error.missing = super::spawn_error::missing(&within(directory, &found));
             }
             error
         })?;
-        // A child that has ended by now is a zombie until musterd reaps it, and still there to read.
-        let start = stat::read(pid).map_or(0, |stat| stat.id.start);
-        let pidfd = pidfd.or_else(|| {
-            rustix::process::pidfd_open(
-                rustix::process::Pid::from_raw(pid)?,
-                rustix::process::PidfdFlags::empty(),
-            )
-            .ok()
-        });
-        Ok(Spawned { id: ProcessId { pid, start }, pidfd })
-    }
-
-    fn execute(
-        &mut self,
-        words: &Words,
-        surroundings: &Surroundings<'_>,
-    ) -> Result<(crate::process::Pid, Option<OwnedFd>), (Stage, Errno)> {
-        let put = |fd: BorrowedFd<'_>, place: &mut OwnedFd| {
-            rustix::io::dup3(fd, place, DupFlags::CLOEXEC)
-                .map_err(|errno| (Stage::Descriptors, Errno::from_raw(errno.raw_os_error())))
-        };
-        put(surroundings.stdout, &mut self.stdout)?;
-        put(surroundings.stderr, &mut self.stderr)?;
-        let argv: Vec<_> = words.argv.iter().map(CString::as_c_str).collect();
-        let inherited = self.environment.iter().filter(|(name, _)| !words.environment.contains_key(name));
-        let environment: Vec<_> = inherited
-            .map(|(_, variable)| variable.as_c_str())
-            .chain(words.environment.values().map(CString::as_c_str))
-            .collect();
-        self.maker.spawn(&Order {
-            stdin: self.null.as_fd(),
-            stdout: self.stdout.as_fd(),
-            stderr: self.stderr.as_fd(),
-            last: self.stderr.as_fd(),
-            files_limit: self.files_limit,
-            directory: words.directory.as_deref(),
-            ignored: &self.ignored,
-            program: &words.program,
-            argv: &argv,
-            environment: &environment,
-        })
-    }
-
-    /// The path to execute: a name without a slash is searched in the PATH of the environment to be,
-    /// as execvp(3) does: a file that may not be executed is passed over, but not forgotten.
-    fn search(
-        &self,
-        program: &Path,
-        directory: Option<&Path>,
-        environment: &BTreeMap<OsString, CString>,
-    ) -> Result<PathBuf, Errno> {
-        if program.as_os_str().as_bytes().contains(&b'/') {
-            return Ok(program.to_owned());
-        }
-        if program.as_os_str().is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        let mut refused = Errno::ENOENT;
-        for place in env::split_paths(self.path(environment)) {
-            // An empty entry is the current directory, which needs a slash to be no name again.
-            let place = if place.as_os_str().is_empty() { PathBuf::from(".") } else { place };
-            let candidate = place.join(program);
-            let seen = within(directory, &candidate);
-            match access(&seen, AccessFlags::X_OK) {
-                Ok(()) if seen.is_file() => return Ok(candidate),
-                Ok(()) | Err(Errno::EACCES) => refused = Errno::EACCES,
-                Err(_) => {}
-            }
-        }
-        Err(refused)
-    }
-
-    /// The value of PATH in the environment to be.
-    fn path<'a>(&'a self, environment: &'a BTreeMap<OsString, CString>) -> &'a OsStr {
-        let own = || self.environment.iter().find(|(name, _)| name == "PATH").map(|(_, variable)| variable);
-        let path = environment.get(OsStr::new("PATH")).or_else(own);
-        path.and_then(|path| path.to_bytes().strip_prefix(b"PATH="))
-            .map_or(OsStr::new(DEFAULT_PATH), OsStr::from_bytes)
+        Ok(spawned(pid, pidfd, session))
     }
 }
 
-/// What the service and the command add to musterd's environment, the latter over the former.
-fn variables(command: &Command, service: &Service) -> Result<BTreeMap<OsString, CString>, NulError> {
-    let texts: Vec<(&str, String)> = service
-        .environment
-        .set
-        .iter()
-        .filter_map(|(name, value)| match value {
-            Variable::Text(template) => Some((name.as_str(), plain(template))),
-            Variable::File(_) => None,
-        })
-        .collect();
-    let of_service = texts.iter().map(|(name, value)| (*name, value.as_str()));
-    let of_command = command.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    of_service
-        .chain(of_command)
-        .chain([(MARK, service.name.as_str())])
-        .map(|(name, value)| Ok((OsString::from(name), variable(OsStr::new(name), OsStr::new(value))?)))
-        .collect()
+fn spawned(pid: Pid, pidfd: Option<OwnedFd>, session: Session) -> Spawned {
+    // A child that has ended by now is a zombie until musterd reaps it, and still there to read.
+    let start = stat::read(pid).map_or(0, |stat| stat.id.start);
+    let pidfd = pidfd.or_else(|| {
+        rustix::process::pidfd_open(
+            rustix::process::Pid::from_raw(pid)?,
+            rustix::process::PidfdFlags::empty(),
+        )
+        .ok()
+    });
+    Spawned { id: ProcessId { pid, start }, pidfd, leads_session: session != Session::Foreground }
 }
 
-fn plain(template: &Template) -> String {
-    let text = |part: &TemplatePart| match part {
-        TemplatePart::Text(text) => text.clone(),
-        TemplatePart::Variable { default, .. } => default.clone().unwrap_or_default(),
+/// Puts the output where a new process finds it.
+fn prepare_output(
+    stdout: &mut OwnedFd,
+    stderr: &mut OwnedFd,
+    surroundings: &Surroundings<'_>,
+) -> Result<(), Failure> {
+    if surroundings.terminal {
+        return Ok(());
+    }
+    let put = |fd: BorrowedFd<'_>, place: &mut OwnedFd| {
+        rustix::io::dup3(fd, place, DupFlags::CLOEXEC)
+            .map_err(|errno| (Stage::Descriptors, Errno::from_raw(errno.raw_os_error())))
     };
-    template.parts.iter().map(text).collect()
+    put(surroundings.stdout, stdout)?;
+    put(surroundings.stderr, stderr)
 }
 
-fn variable(name: &OsStr, value: &OsStr) -> Result<CString, NulError> {
-    CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+/// What a step of the new process is about.
+fn subject(stage: Stage, service: &Service, account: &Account) -> Box<str> {
+    let told = match stage {
+        Stage::User => service.identity.user.as_ref().map(ToString::to_string),
+        Stage::Group => {
+            let group = service.identity.group.as_ref().map(identity::shown);
+            group.or(account.group.map(|id| id.to_string()))
+        }
+        Stage::Directory => service.directory.as_deref().map(|directory| format!("{directory:?}")),
+        // What the others are about, they know or it is the program.
+        _ => None,
+    };
+    told.unwrap_or_default().into()
 }
 
-fn words(
-    command: &Command,
-    program: &Path,
-    directory: Option<&Path>,
-    environment: BTreeMap<OsString, CString>,
-) -> Result<Words, NulError> {
+/// Capability N as bit N.
+fn mask(capabilities: &[Capability]) -> u64 {
+    capabilities
+        .iter()
+        .filter_map(|&Capability(number)| 1u64.checked_shl(number.into()))
+        .fold(0, |all, bit| all | bit)
+}
+
+/// The path to execute: a name without a slash is searched in the PATH of the environment to be,
+/// as execvp(3) does: a file that may not be executed is passed over, but not forgotten.
+fn search(program: &Path, directory: Option<&Path>, variables: &Variables<'_>) -> Result<PathBuf, Errno> {
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        return Ok(program.to_owned());
+    }
+    if program.as_os_str().is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    let mut refused = Errno::ENOENT;
+    let path = variables.get("PATH").unwrap_or(DEFAULT_PATH.as_bytes());
+    for place in env::split_paths(OsStr::from_bytes(path)) {
+        // An empty entry is the current directory, which needs a slash to be no name again.
+        let place = if place.as_os_str().is_empty() { PathBuf::from(".") } else { place };
+        let candidate = place.join(program);
+        let seen = within(directory, &candidate);
+        match access(&seen, AccessFlags::X_OK) {
+            Ok(()) if seen.is_file() => return Ok(candidate),
+            Ok(()) | Err(Errno::EACCES) => refused = Errno::EACCES,
+            Err(_) => {}
+        }
+    }
+    Err(refused)
+}
+
+fn words(command: &Command, program: &Path, service: &Service) -> Result<Words, NulError> {
     let path = |path: &Path| CString::new(path.as_os_str().to_owned().into_vec());
     Ok(Words {
         program: path(program)?,
-        directory: directory.map(path).transpose()?,
+        directory: service.directory.as_deref().map(path).transpose()?,
         argv: command.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?,
-        environment,
+        oom_score_adj: service.oom_score_adj.map(|score| CString::new(score.to_string())).transpose()?,
     })
 }
 

@@ -3,19 +3,25 @@
 //! musterd stands still until the new process has executed its program or given up: a program on a
 //! slow file system delays everything by that much. In return nothing is copied, whatever musterd's
 //! size, and a failing step is told by a shared variable instead of a pipe.
+//!
+//! From its change of user until its program a new process is within reach of its user's other processes.
+//! They can neither trace it nor have it dumped, as the kernel makes the shared memory undumpable
+//! (ptrace(2)), but whoever of them stops it by SIGSTOP in these microseconds stops musterd too.
 
 use std::{
-    cell::Cell,
-    ffi::{CStr, c_char, c_int, c_uint, c_void},
+    ffi::{c_int, c_void},
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{FromRawFd, OwnedFd},
     ptr,
 };
 
 use nix::{errno::Errno, libc};
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::{DumpableBehavior, WaitOptions, dumpable_behavior, set_dumpable_behavior, waitpid};
 
-use super::spawn_error::Stage;
+use super::{
+    child::{Errand, Failure, Order},
+    spawn_error::Stage,
+};
 use crate::process::Pid;
 
 /// The deepest chain of calls below needs a few hundred bytes, the dynamic linker's resolution of a
@@ -26,37 +32,6 @@ const GUARD: usize = 64 * 1024;
 
 /// What `_exit` is given when the program could not be executed; nobody but `clone` reads it.
 const NOT_EXECUTED: c_int = 127;
-
-/// The kernel's `struct sigaction` in words of 64 bits, a handler, flags, a restorer and a mask: all zero
-/// is the default.
-const SIGACTION: usize = 4;
-/// The bytes of its mask (rt_sigaction(2)).
-const SIGNAL_SET: usize = 8;
-
-/// Everything that a new process does before its program, in this order.
-pub(super) struct Order<'a> {
-    /// No descriptor above this one is among the next three.
-    pub(super) last: BorrowedFd<'a>,
-    pub(super) stdin: BorrowedFd<'a>,
-    pub(super) stdout: BorrowedFd<'a>,
-    pub(super) stderr: BorrowedFd<'a>,
-    pub(super) files_limit: Option<libc::rlimit>,
-    pub(super) directory: Option<&'a CStr>,
-    pub(super) ignored: &'a [c_int],
-    pub(super) program: &'a CStr,
-    pub(super) argv: &'a [&'a CStr],
-    pub(super) environment: &'a [&'a CStr],
-}
-
-/// An order with its words as execve(2) wants them, and what became of it.
-struct Errand<'a> {
-    order: &'a Order<'a>,
-    /// Whether the table of descriptors is musterd's own, not to be written to, until it is left.
-    shares_files: bool,
-    argv: Vec<*const c_char>,
-    environment: Vec<*const c_char>,
-    failure: Cell<Option<(Stage, Errno)>>,
-}
 
 /// The stack that new processes run on, one at a time.
 #[derive(Debug)]
@@ -116,7 +91,7 @@ impl Maker {
     ///
     /// # Errors
     /// The step that failed; no process is left then.
-    pub(super) fn spawn(&mut self, order: &Order<'_>) -> Result<(Pid, Option<OwnedFd>), (Stage, Errno)> {
+    pub(super) fn spawn(&mut self, order: &Order<'_>) -> Result<(Pid, Option<OwnedFd>), Failure> {
         match self.spawn_once(order) {
             // An old kernel, or a filter of system calls: the slow way, from now on.
             Err((Stage::Descriptors, _)) if self.shares_files => {
@@ -127,22 +102,21 @@ impl Maker {
         }
     }
 
-    fn spawn_once(&mut self, order: &Order<'_>) -> Result<(Pid, Option<OwnedFd>), (Stage, Errno)> {
-        let pointers =
-            |words: &[&CStr]| words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
-        let errand = Errand {
-            order,
-            shares_files: self.shares_files,
-            argv: pointers(order.argv),
-            environment: pointers(order.environment),
-            failure: Cell::new(None),
-        };
+    fn spawn_once(&mut self, order: &Order<'_>) -> Result<(Pid, Option<OwnedFd>), Failure> {
+        let errand = Errand::new(order, self.shares_files);
+        let was_dumpable = order.changes_rights().then(dumpable_behavior);
         let (pid, pidfd) = match self.clone(&errand, libc::CLONE_PIDFD) {
             // Before Linux 5.2, or by a filter of system calls.
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => self.clone(&errand, 0),
             made => made,
         }
         .map_err(|errno| (Stage::Fork, errno))?;
+        // The new process' change of rights closes the memory that it shared to debuggers and to core dumps
+        // (PR_SET_DUMPABLE(2const)): right as long as it shared it, but musterd's rights are what they were.
+        if let Some(Ok(was @ DumpableBehavior::Dumpable)) = was_dumpable {
+            // Cannot fail: the value is valid.
+            let _ = set_dumpable_behavior(was);
+        }
         match errand.failure.get() {
             None => Ok((pid, pidfd)),
             Some(failure) => {
@@ -197,71 +171,4 @@ extern "C" fn child(errand: *mut c_void) -> c_int {
     errand.failure.set(errand.carry_out().err());
     // SAFETY: returning would run exit handlers of the parent's; `_exit` runs none, as vfork(2) asks.
     unsafe { libc::_exit(NOT_EXECUTED) }
-}
-
-impl Errand<'_> {
-    /// Takes the steps; returns only with the one that failed.
-    ///
-    /// A later step (umask, nice, limits, oom-score-adj, groups, user, capabilities) goes before
-    /// `Directory`, which is entered as the service's user.
-    fn carry_out(&self) -> Result<(), (Stage, Errno)> {
-        let order = self.order;
-        // SAFETY: of each call here: the safe forms in nix and rustix may not be counted on to keep
-        // from allocating; the rule (async-signal-safe calls on prepared memory, signal-safety(7))
-        // holds for each, and every pointer is to a value that the suspended parent keeps.
-        step(Stage::Session, unsafe { libc::setsid() })?;
-        if self.shares_files {
-            let first = order.last.as_raw_fd().unsigned_abs() + 1;
-            // SAFETY: see above; the call itself, as not every C library has it.
-            let result = unsafe {
-                libc::syscall(libc::SYS_close_range, first, c_uint::MAX, libc::CLOSE_RANGE_UNSHARE)
-            };
-            // Zero or -1: the cast keeps them.
-            step(Stage::Descriptors, result as c_int)?;
-        }
-        // SAFETY: see above.
-        step(Stage::Stdin, unsafe { libc::dup2(order.stdin.as_raw_fd(), libc::STDIN_FILENO) })?;
-        // SAFETY: see above.
-        step(Stage::Stdout, unsafe { libc::dup2(order.stdout.as_raw_fd(), libc::STDOUT_FILENO) })?;
-        // SAFETY: see above.
-        step(Stage::Stderr, unsafe { libc::dup2(order.stderr.as_raw_fd(), libc::STDERR_FILENO) })?;
-        if let Some(limit) = &order.files_limit {
-            // SAFETY: see above.
-            step(Stage::FilesLimit, unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) })?;
-        }
-        if let Some(directory) = order.directory {
-            // SAFETY: see above.
-            step(Stage::Directory, unsafe { libc::chdir(directory.as_ptr()) })?;
-        }
-        for &signal in order.ignored {
-            let default = [0u64; SIGACTION];
-            // SAFETY: see above; the call itself, as the C library refuses its own signals (32 and 33).
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_rt_sigaction,
-                    signal,
-                    default.as_ptr(),
-                    ptr::null::<u64>(),
-                    SIGNAL_SET,
-                )
-            };
-            // Zero or -1: the cast keeps them.
-            step(Stage::Signals, result as c_int)?;
-        }
-        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: see above; `sigemptyset` writes the whole set before `sigprocmask` reads it.
-        step(Stage::Signals, unsafe {
-            libc::sigemptyset(none.as_mut_ptr());
-            libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut())
-        })?;
-        // SAFETY: see above; both arrays end with a null pointer.
-        step(Stage::Execute, unsafe {
-            libc::execve(order.program.as_ptr(), self.argv.as_ptr(), self.environment.as_ptr())
-        })
-    }
-}
-
-/// A system call's result: -1 is a failure of this stage.
-fn step(stage: Stage, result: c_int) -> Result<(), (Stage, Errno)> {
-    if result == -1 { Err((stage, Errno::last())) } else { Ok(()) }
 }

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod environment;
+mod rights;
 mod setup;
 mod spawn;
 mod support;
 mod table;
+mod terminal;
 mod watch;
 
 use std::{
@@ -35,7 +38,35 @@ const TESTS: &[Test] = &[
     test!(spawn::a_file_that_may_not_be_executed_is_passed_over),
     test!(spawn::every_failure_says_why),
     test!(spawn::no_process_left_is_told),
+    test!(spawn::no_descriptor_left_is_told),
     test!(spawn::a_thousand_starts_leave_nothing),
+    test!(environment::files_and_templates_make_variables),
+    test!(environment::what_the_caller_adds_is_over_all),
+    test!(environment::what_is_inherited_is_chosen),
+    test!(environment::a_bad_source_of_variables_is_named),
+    test!(environment::a_secret_is_read_at_each_start),
+    test!(environment::a_secret_that_cannot_be_read_fails_the_start),
+    test!(environment::nothing_tells_a_secret),
+    test!(rights::a_service_runs_as_its_user_with_his_groups),
+    test!(rights::groups_are_given),
+    test!(rights::an_id_needs_no_account),
+    test!(rights::a_user_may_come_and_go),
+    test!(rights::the_environment_follows_the_user),
+    test!(rights::a_change_of_user_leaves_musterd_as_it_was),
+    test!(rights::the_umask_is_set),
+    test!(rights::nice_and_oom_score_adj_are_the_services_own),
+    test!(rights::limits_are_set),
+    test!(rights::the_limit_of_processes_counts_for_the_user),
+    test!(rights::a_user_keeps_capabilities),
+    test!(rights::root_gives_up_capabilities),
+    test!(rights::new_privileges_are_refused),
+    test!(rights::the_directory_is_entered_as_the_user),
+    test!(rights::what_needs_root_is_refused_to_others),
+    test!(rights::a_user_may_become_himself),
+    test!(terminal::a_shell_has_the_terminal_in_a_session_of_its_own),
+    test!(terminal::a_shell_has_the_terminal_that_musterd_shares),
+    test!(terminal::what_is_stopped_goes_on),
+    test!(terminal::without_a_terminal_stdin_is_musterds),
     test!(table::a_process_is_shown_in_full_or_in_brief),
     test!(table::names_are_what_they_are),
     test!(table::a_zombie_is_dead_and_a_deleted_program_keeps_its_name),
@@ -120,7 +151,10 @@ fn command(name: &str) -> Command {
             ignoring.args(["-c", "trap '' CHLD USR2; exec \"$0\" \"$@\""]).arg(own);
             ignoring
         }
-        "spawn::the_environment_has_four_layers" => {
+        "spawn::the_environment_has_four_layers"
+        | "environment::files_and_templates_make_variables"
+        | "environment::what_is_inherited_is_chosen"
+        | "rights::the_environment_follows_the_user" => {
             let mut small = Command::new(own);
             small.env_clear();
             small.envs([("PATH", "/usr/bin:/bin"), ("A", "own"), ("B", "own"), ("MUSTERD_SET", "x=y")]);

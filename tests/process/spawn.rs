@@ -9,18 +9,13 @@ use musterd::{
 };
 use nix::{
     errno::Errno,
-    sys::resource::{Resource, setrlimit},
+    sys::resource::{Resource, getrlimit, setrlimit},
 };
 
-use crate::support::{Shell, content};
+use crate::support::{Shell, content, field};
 
 fn text(value: &str) -> Variable {
     Variable::Text(Template::plain(value))
-}
-
-fn field(status: &str, name: &str) -> String {
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap().trim().to_owned()
 }
 
 pub(crate) fn a_process_begins_afresh() {
@@ -103,7 +98,7 @@ pub(crate) fn a_file_that_may_not_be_executed_is_passed_over() {
     shell.scratch.file("true", "", 0o644);
     shell.scratch.file("only-here", "", 0o644);
     shell.service.environment.set =
-        BTreeMap::from([("PATH".to_owned(), format!("{directory}:/usr/bin:/bin"))]);
+        BTreeMap::from([("PATH".to_owned(), text(&format!("{directory}:/usr/bin:/bin")))]);
     shell.output(&["true"]);
     let error = shell.spawn(&["only-here"]).unwrap_err();
     assert_eq!(error.to_string(), "cannot execute only-here: permission denied");
@@ -112,7 +107,7 @@ pub(crate) fn a_file_that_may_not_be_executed_is_passed_over() {
 pub(crate) fn every_failure_says_why() {
     let mut shell = Shell::new();
     // An ordinary user's own may hold closed directories.
-    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), text("/usr/bin:/bin"))]);
     let place = shell.scratch.0.to_str().unwrap().to_owned();
     let closed = shell.scratch.file("closed", "#!/bin/sh\n", 0o644);
     let garbage = shell.scratch.file("garbage", "hello\n", 0o755);
@@ -146,10 +141,7 @@ pub(crate) fn every_failure_says_why() {
     let message = told(&[&no_loader]);
     assert!(message.starts_with("cannot execute PLACE/no-loader: its loader \"/bil"), "{message}");
     assert!(message.ends_with("\" is missing"), "{message}");
-    assert_eq!(
-        told(&["/bin/echo", "a\0b"]),
-        "cannot execute /bin/echo: an argument or variable holds a NUL byte"
-    );
+    assert_eq!(told(&["/bin/echo", "a\0b"]), "cannot execute /bin/echo: an argument holds a NUL byte");
     assert_eq!(told(&[""]), "cannot find \"\" in PATH");
     shell.service.directory = Some(PathBuf::from("/srv/no"));
     let error = shell.spawn(&["/bin/true"]).unwrap_err();
@@ -171,6 +163,33 @@ pub(crate) fn no_process_left_is_told() {
     let error = shell.spawn(&["/bin/true"]).unwrap_err();
     assert_eq!((error.stage, error.errno), (Stage::Fork, Errno::EAGAIN));
     assert_eq!(error.to_string(), "cannot fork: the limit of processes is reached");
+}
+
+pub(crate) fn no_descriptor_left_is_told() {
+    let mut shell = Shell::new();
+    let secret = shell.scratch.file("secret", "x", 0o600);
+    let out = fs::File::create("/dev/null").unwrap();
+    let service = shell.service.clone();
+    let command = musterd::config::Command { argv: vec!["/bin/true".to_owned()], environment: Vec::new() };
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 100, hard).unwrap();
+    let mut taken: Vec<_> = std::iter::from_fn(|| out.try_clone().ok()).collect();
+    let mut told = |service| {
+        let (stdout, stderr) = (out.as_fd(), out.as_fd());
+        let surroundings = Surroundings { service, stdout, stderr, terminal: false, extra: &[] };
+        shell.spawner.spawn(&command, &surroundings).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(told(&service), Err("cannot fork: too many open files".to_owned()));
+    let mut with_secret = service.clone();
+    with_secret.environment.set = BTreeMap::from([("DB".to_owned(), Variable::File(secret.clone().into()))]);
+    let expected = format!("cannot read {secret} for variable \"DB\": too many open files");
+    assert_eq!(told(&with_secret), Err(expected));
+    // Room again: musterd goes on. A pidfd and the facts of the process.
+    taken.truncate(taken.len() - 3);
+    assert_eq!(told(&with_secret), Ok(()));
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    drop(taken);
+    shell.ends(1);
 }
 
 /// Descriptors, and the size of musterd's own memory in pages (proc_pid_statm(5)).
@@ -207,7 +226,13 @@ pub(crate) fn start_times() {
     let out = fs::File::create("/dev/null").unwrap();
     let service = shell.service.clone();
     let command = musterd::config::Command { argv: vec!["/bin/true".to_owned()], environment: Vec::new() };
-    let surroundings = Surroundings { service: &service, stdout: out.as_fd(), stderr: out.as_fd() };
+    let surroundings = Surroundings {
+        service: &service,
+        stdout: out.as_fd(),
+        stderr: out.as_fd(),
+        terminal: false,
+        extra: &[],
+    };
     let (mut own, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..1000 {
         let begin = Instant::now();

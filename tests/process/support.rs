@@ -57,6 +57,8 @@ pub(crate) struct Shell {
     pub(crate) watcher: Watcher,
     pub(crate) epoll: Epoll,
     pub(crate) service: Service,
+    /// Variables besides the service's.
+    pub(crate) extra: Vec<(&'static str, String)>,
     pub(crate) scratch: Scratch,
 }
 
@@ -66,7 +68,15 @@ impl Shell {
         let spawner = Spawner::new(&setup).unwrap();
         let watcher = Watcher::new(|pid| pid as u64);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-        Self { setup, spawner, watcher, epoll, service: service(), scratch: Scratch::new() }
+        Self {
+            setup,
+            spawner,
+            watcher,
+            epoll,
+            service: service(),
+            extra: Vec::new(),
+            scratch: Scratch::new(),
+        }
     }
 
     /// Starts a command whose output goes to the scratch file `out`.
@@ -87,8 +97,19 @@ impl Shell {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
         };
-        let surroundings = Surroundings { service: &self.service, stdout: out.as_fd(), stderr: out.as_fd() };
+        let surroundings = Surroundings {
+            service: &self.service,
+            stdout: out.as_fd(),
+            stderr: out.as_fd(),
+            terminal: self.service.terminal,
+            extra: &self.extra,
+        };
         self.spawner.spawn(&command, &surroundings)
+    }
+
+    /// Why a command cannot be started.
+    pub(crate) fn refusal(&mut self, argv: &[&str]) -> String {
+        self.spawn(argv).unwrap_err().to_string()
     }
 
     /// Starts a command, waits for its end, returns what it wrote.
@@ -136,6 +157,12 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
         assert!(begin.elapsed() < LIMIT, "{what}: not for {LIMIT:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The value of a line of `/proc/PID/status`, its blanks single ones.
+pub(crate) fn field(status: &str, name: &str) -> String {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn content(path: impl AsRef<Path>) -> String {

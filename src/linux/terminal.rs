@@ -1,0 +1,96 @@
+//! Hands musterd's terminal to a service that has it, and takes it back. Decides neither which nor when.
+
+use std::{
+    io::{self, stdin},
+    os::fd::AsRawFd,
+};
+
+use nix::{
+    libc,
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+};
+use rustix::{
+    process::{WaitId, WaitIdOptions, getpgrp, getpid, getsid, kill_process_group, waitid},
+    termios::{isatty, tcgetsid, tcsetpgrp},
+};
+
+use super::child::Session;
+use crate::process::Pid;
+
+/// Prepares musterd's terminal, if it has one, for a new process; says what that process has to do.
+///
+/// # Errors
+/// The terminal cannot be given up.
+pub(super) fn hand_over() -> io::Result<Session> {
+    if !isatty(stdin()) {
+        return Ok(Session::Own);
+    }
+    let session = getsid(None)?;
+    // Only of its own terminal a process learns the session (tcgetsid(3)).
+    if tcgetsid(stdin()) != Ok(session) {
+        return Ok(Session::Terminal { certain: false });
+    }
+    if session == getpid() {
+        give_up()?;
+        return Ok(Session::Terminal { certain: true });
+    }
+    // The terminal stops what writes to it from the background, where it is told so (`stty tostop`), and
+    // what changes its foreground group; musterd does both and must not be stopped.
+    set(Signal::SIGTTOU, SigHandler::SigIgn)?;
+    Ok(Session::Foreground)
+}
+
+/// Makes musterd the terminal's foreground again, where it shares its session with others: to be called when
+/// the process that had the terminal has ended. Changes nothing anywhere else.
+///
+/// # Errors
+/// Those of tcsetpgrp(3).
+pub fn take_back() -> io::Result<()> {
+    let session = getsid(None)?;
+    if session == getpid() || !isatty(stdin()) || tcgetsid(stdin()) != Ok(session) {
+        return Ok(());
+    }
+    set(Signal::SIGTTOU, SigHandler::SigIgn)?;
+    tcsetpgrp(stdin(), getpgrp())?;
+    Ok(())
+}
+
+/// Has a child that was stopped go on, with its process group (Ctrl-Z in a program without job control, where no
+/// shell would say `fg`); tells whether it was. To be called for what has the terminal when SIGCHLD came; where
+/// it has a session of its own, the kernel stops nothing by Ctrl-Z that has nobody to continue it.
+///
+/// # Errors
+/// It is no child, or may not be signalled.
+pub fn go_on(child: Pid) -> io::Result<bool> {
+    let Some(child) = rustix::process::Pid::from_raw(child) else { return Ok(false) };
+    // Not EXITED: nothing is reaped here, so that the PID stays the child's.
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    if waitid(WaitId::Pid(child), options)?.is_none() {
+        return Ok(false);
+    }
+    kill_process_group(child, rustix::process::Signal::CONT)?;
+    Ok(true)
+}
+
+/// Gives up the controlling terminal, so that another session can take it.
+fn give_up() -> io::Result<()> {
+    // The kernel hangs up on the foreground, to which musterd belongs: this SIGHUP is nobody's wish.
+    set(Signal::SIGHUP, SigHandler::SigIgn)?;
+    // SAFETY: neither nix nor rustix has this request; the rule (it takes no argument, ioctl_tty(2)) holds.
+    let given_up = match unsafe { libc::ioctl(stdin().as_raw_fd(), libc::TIOCNOTTY) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    };
+    // What is blocked waits even if it is ignored, until it is ignored once more (sigaction(2)).
+    set(Signal::SIGHUP, SigHandler::SigIgn)?;
+    set(Signal::SIGHUP, SigHandler::SigDfl)?;
+    given_up
+}
+
+fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no safe call sets a disposition; the rule (a handler is async-signal-safe) holds, as neither the
+    // default nor ignoring installs one.
+    unsafe { sigaction(signal, &action) }?;
+    Ok(())
+}
