@@ -33,11 +33,16 @@ use crate::{
     text::cannot,
 };
 
-/// musterd's own configuration, which is nobody else's business.
-const OWN_VARIABLE: &str = "MUSTERD_SET";
+/// What is meant for musterd itself and nobody else's business: its configuration, whom it may notify, and what it is to
+/// another one.
+const OWN_VARIABLES: [&str; 5] =
+    ["MUSTERD_SET", PROBE_MARK, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// Tells a process which service it belongs to; also the mark by which it is found again.
 pub(super) const MARK: &str = "MUSTERD_SERVICE";
+
+/// Tells a process that it probes this service: it and what it leaves are nobody's main process.
+pub(super) const PROBE_MARK: &str = "MUSTERD_PROBE";
 
 /// Where programs are searched without a PATH, as in execvp(3) of glibc.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -66,6 +71,26 @@ pub struct Surroundings<'a> {
     pub stdout: BorrowedFd<'a>,
     /// Its standard error.
     pub stderr: BorrowedFd<'a>,
+    /// What it is to the service.
+    pub mark: Mark,
+}
+
+/// What a process is to its service: the variable that holds the service's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It may be the service (`MUSTERD_SERVICE`).
+    Service,
+    /// It only looks at the service (`MUSTERD_PROBE`).
+    Probe,
+}
+
+impl Mark {
+    fn name(self) -> &'static str {
+        match self {
+            Mark::Service => MARK,
+            Mark::Probe => PROBE_MARK,
+        }
+    }
 }
 
 /// A process that executes its program.
@@ -109,7 +134,7 @@ impl Spawner {
                 .files_limit
                 .map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
             environment: env::vars_os()
-                .filter(|(name, _)| name != OWN_VARIABLE)
+                .filter(|(name, _)| !OWN_VARIABLES.iter().any(|own| name == own))
                 .filter_map(|(name, value)| Some((name.clone(), variable(&name, &value).ok()?)))
                 .collect(),
             maker: Maker::new().map_err(cannot("make a stack for new processes"))?,
@@ -134,7 +159,7 @@ impl Spawner {
             directory: directory.map(Path::to_owned),
             missing: None,
         };
-        let environment = variables(command, surroundings.service)
+        let environment = variables(command, surroundings.service, surroundings.mark)
             .map_err(|_| failed(program, (Stage::Words, Errno::EINVAL)))?;
         let found = self
             .search(program, directory, &environment)
@@ -230,7 +255,11 @@ impl Spawner {
 }
 
 /// What the service and the command add to musterd's environment, the latter over the former.
-fn variables(command: &Command, service: &Service) -> Result<BTreeMap<OsString, CString>, NulError> {
+fn variables(
+    command: &Command,
+    service: &Service,
+    mark: Mark,
+) -> Result<BTreeMap<OsString, CString>, NulError> {
     let texts: Vec<(&str, String)> = service
         .environment
         .set
@@ -244,7 +273,7 @@ fn variables(command: &Command, service: &Service) -> Result<BTreeMap<OsString, 
     let of_command = command.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     of_service
         .chain(of_command)
-        .chain([(MARK, service.name.as_str())])
+        .chain([(mark.name(), service.name.as_str())])
         .map(|(name, value)| Ok((OsString::from(name), variable(OsStr::new(name), OsStr::new(value))?)))
         .collect()
 }

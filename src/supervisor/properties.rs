@@ -69,6 +69,7 @@ fn process(names: Vec<String>) -> impl Strategy<Value = Process> {
             cpu: 0,
             probe: false,
             foreign,
+            probe: false,
         }
     })
 }

@@ -382,6 +382,7 @@ impl Kernel {
             cpu: 0,
             probe: false,
             foreign: process.image.foreign,
+            probe: false,
         });
         Table { processes: processes.collect(), named: self.named.clone() }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, os::fd::AsFd, path::PathBuf, time::Instant}
 
 use musterd::{
     config::{Template, Variable},
-    linux::spawn::{SpawnError, Stage, Surroundings},
+    linux::spawn::{Mark, SpawnError, Stage, Surroundings},
     process::{Exit, Pid},
 };
 use nix::{
@@ -103,7 +103,7 @@ pub(crate) fn a_file_that_may_not_be_executed_is_passed_over() {
     shell.scratch.file("true", "", 0o644);
     shell.scratch.file("only-here", "", 0o644);
     shell.service.environment.set =
-        BTreeMap::from([("PATH".to_owned(), format!("{directory}:/usr/bin:/bin"))]);
+        BTreeMap::from([("PATH".to_owned(), text(&format!("{directory}:/usr/bin:/bin")))]);
     shell.output(&["true"]);
     let error = shell.spawn(&["only-here"]).unwrap_err();
     assert_eq!(error.to_string(), "cannot execute only-here: permission denied");
@@ -112,7 +112,7 @@ pub(crate) fn a_file_that_may_not_be_executed_is_passed_over() {
 pub(crate) fn every_failure_says_why() {
     let mut shell = Shell::new();
     // An ordinary user's own may hold closed directories.
-    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    shell.service.environment.set = BTreeMap::from([("PATH".to_owned(), text("/usr/bin:/bin"))]);
     let place = shell.scratch.0.to_str().unwrap().to_owned();
     let closed = shell.scratch.file("closed", "#!/bin/sh\n", 0o644);
     let garbage = shell.scratch.file("garbage", "hello\n", 0o755);
@@ -207,7 +207,8 @@ pub(crate) fn start_times() {
     let out = fs::File::create("/dev/null").unwrap();
     let service = shell.service.clone();
     let command = musterd::config::Command { argv: vec!["/bin/true".to_owned()], environment: Vec::new() };
-    let surroundings = Surroundings { service: &service, stdout: out.as_fd(), stderr: out.as_fd() };
+    let surroundings =
+        Surroundings { service: &service, stdout: out.as_fd(), stderr: out.as_fd(), mark: Mark::Service };
     let (mut own, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..1000 {
         let begin = Instant::now();

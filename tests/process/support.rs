@@ -12,7 +12,7 @@ use musterd::{
     config::{Command, Service, ServiceName},
     linux::{
         setup::Setup,
-        spawn::{SpawnError, Spawned, Spawner, Surroundings},
+        spawn::{Mark, SpawnError, Spawned, Spawner, Surroundings},
         watch::{Ended, Watcher},
     },
     process::Exit,
@@ -87,7 +87,8 @@ impl Shell {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
         };
-        let surroundings = Surroundings { service: &self.service, stdout: out.as_fd(), stderr: out.as_fd() };
+        let (stdout, stderr) = (out.as_fd(), out.as_fd());
+        let surroundings = Surroundings { service: &self.service, stdout, stderr, mark: Mark::Service };
         self.spawner.spawn(&command, &surroundings)
     }
 

@@ -33,6 +33,7 @@ fn process(command: &str) -> Process {
         cpu: 0,
         probe: false,
         foreign: false,
+        probe: false,
     }
 }
 
