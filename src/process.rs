@@ -102,8 +102,6 @@ pub struct Process {
     /// True for a process of another container: another mount namespace, or where that cannot be read
     /// another cgroup. Never true where musterd is PID 1 of its PID namespace.
     pub foreign: bool,
-    /// True for a probe and what it started: no service's, however it is named.
-    pub probe: bool,
 }
 
 /// Whose a process is, by user ID.

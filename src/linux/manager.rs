@@ -337,6 +337,9 @@ impl Manager {
 
     fn lines_seen(&mut self) -> Vec<Event> {
         let seen = self.output.take_seen();
+        if seen.is_empty() {
+            return Vec::new();
+        }
         let services = (0..).map(ServiceId).zip(&self.outlets);
         services.filter(|(_, outlet)| seen.contains(outlet)).map(|(id, _)| Event::LineSeen(id)).collect()
     }

@@ -230,7 +230,7 @@ fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> nix::Result<Message> {
     let (level, kind, size) = unsafe { ((*first).cmsg_level, (*first).cmsg_type, (*first).cmsg_len) };
     // SAFETY: it only calculates.
     let least = unsafe { libc::CMSG_LEN(CREDENTIALS as libc::c_uint) };
-    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) || (size as usize) < least as usize {
+    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) || size < least as _ {
         return Err(Errno::EBADMSG);
     }
     // SAFETY: as above; the rule (a whole ucred lies there, whatever its alignment) holds, as its length was checked.

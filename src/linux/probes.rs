@@ -20,8 +20,8 @@ use crate::{
 /// What is read of a probe at once: a pipe's usual capacity (pipe(7)), so that what is in it at the end is read whole.
 const SHARE: usize = 64 * 1024;
 
-/// How long a probe that filled its pipe is not read: one that floods gets some 3 MiB a second thrown away, and a
-/// processor for others.
+/// How long a probe that was read is not read again: one that floods, by whatever pieces, wakes the loop 50 times a second
+/// at most. What it has written at its end is read then.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest line that is kept, in bytes: enough for a message, little enough for a table.
@@ -77,10 +77,8 @@ impl Probes {
             }
             Ok(count) => {
                 probe.last.push(&self.buffer[..count]);
-                if count == SHARE {
-                    probe.listen(epoll, false);
-                    probe.resume = Some(now + PAUSE);
-                }
+                probe.listen(epoll, false);
+                probe.resume = Some(now + PAUSE);
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(_) => {

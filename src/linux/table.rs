@@ -130,7 +130,6 @@ fn brief(stat: Stat) -> Process {
         cpu: stat.cpu,
         probe: false,
         foreign: false,
-        probe: false,
     }
 }
 

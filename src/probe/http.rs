@@ -59,11 +59,11 @@ fn head(fields: &[u8]) -> Option<usize> {
 /// Whether more bytes can make an answer of these.
 fn plausible(begun: &[u8]) -> Result<(), String> {
     const BEGIN: &[u8] = b"HTTP/1.";
-    if begun.len() > LONGEST_LINE {
-        return Err("its status line does not end".to_owned());
-    }
     let common = begun.len().min(BEGIN.len());
-    if begun[..common] == BEGIN[..common] { Ok(()) } else { Err(foreign(begun)) }
+    if begun[..common] != BEGIN[..common] {
+        return Err(foreign(begun));
+    }
+    if begun.len() > LONGEST_LINE { Err("its status line does not end".to_owned()) } else { Ok(()) }
 }
 
 /// `HTTP/1.1 200 OK` (RFC 9112, section 4); without a reason perhaps without the blank before it, too.

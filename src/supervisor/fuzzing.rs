@@ -30,7 +30,6 @@ pub(crate) fn names(input: &[u8]) {
         cpu: 0,
         probe: false,
         foreign: false,
-        probe: false,
     };
     for name in Names::of(&process).iter().filter(|name| **name != *process.comm) {
         assert!(!name.as_bytes().contains(&b'/'), "{name:?} of {process:?}");
@@ -42,5 +41,4 @@ pub(crate) fn names(input: &[u8]) {
         assert!(!is_candidate(&Process { life, ..process.clone() }));
     }
     assert!(!is_candidate(&Process { foreign: true, ..process.clone() }));
-    assert!(!is_candidate(&Process { probe: true, ..process.clone() }));
 }

@@ -69,7 +69,6 @@ fn process(names: Vec<String>) -> impl Strategy<Value = Process> {
             cpu: 0,
             probe: false,
             foreign,
-            probe: false,
         }
     })
 }

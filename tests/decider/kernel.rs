@@ -382,7 +382,6 @@ impl Kernel {
             cpu: 0,
             probe: false,
             foreign: process.image.foreign,
-            probe: false,
         });
         Table { processes: processes.collect(), named: self.named.clone() }
     }

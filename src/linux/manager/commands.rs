@@ -15,7 +15,7 @@ use crate::{
     text::cannot,
 };
 
-/// How long it may take to ask what a service comes after: it is asked again anyway.
+/// How long it may take to ask an address that is asked again anyway; the decider ends probes a little later.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Manager {
@@ -104,7 +104,7 @@ fn probe_of(config: &Service, probing: Probing) -> Option<(Asks<'_>, Duration)> 
             return Some((Asks::Address(address), ADDRESS_TIMEOUT));
         }
         Probing::Ready => match &config.ready.rule {
-            ReadyRule::Probe(probe) => (probe, config.ready.timeout),
+            ReadyRule::Probe(probe) => (probe, config.ready.timeout.min(ADDRESS_TIMEOUT)),
             ReadyRule::Started | ReadyRule::Log(_) | ReadyRule::Notify | ReadyRule::Delay(_) => return None,
         },
         Probing::Health => match config.check.as_ref().map(|check| (&check.rule, check.timeout))? {

@@ -33,7 +33,6 @@ fn process(command: &str) -> Process {
         cpu: 0,
         probe: false,
         foreign: false,
-        probe: false,
     }
 }
 
