@@ -507,7 +507,7 @@ fn messages_wait_for_a_slow_reader_and_are_counted_when_they_are_too_many() {
 #[test]
 fn an_awaited_line_is_told_once_and_only_of_its_service() {
     let log = log();
-    let (read_end, write_end) = pipe();
+    let (_read_end, write_end) = pipe();
     let mut output = Output::to(&log, write_end.as_fd(), write_end.as_fd()).unwrap();
     let [web, db] = ["web", "db"].map(|name| output.add_service(name).unwrap());
     let say = |output: &mut Output, outlet: Outlet, text: &[u8]| {
@@ -534,5 +534,4 @@ fn an_awaited_line_is_told_once_and_only_of_its_service() {
     writer(output.stdout(db)).write_all(b"Listening on x:1").unwrap();
     output.ended(db, at(0));
     assert_eq!(output.take_seen(), [db]);
-    assert!(take(&read_end).contains("not Listening"));
 }

@@ -136,7 +136,8 @@ pub(crate) fn a_probe_and_what_it_starts_is_marked() {
     assert!(table.alive(child).unwrap().probe && table.alive(id).unwrap().probe);
     let service = table.alive(other).unwrap();
     assert!(!service.probe && service.mark.is_some(), "{service:?}");
-    for id in [child, id, other] {
+    // The shell first, which would reap its child.
+    for id in [id, child, other] {
         shell.watcher.signal(id, SIGKILL).unwrap();
     }
     shell.ends(3);
