@@ -12,18 +12,20 @@ use crate::{
     config::{self, Config, Provenance, Report, Sources},
     ctl,
     linux::{caller, manager, setup},
+    probe,
 };
 
 /// Misuse, or a configuration with errors; also what clap exits with.
 const MISUSE: u8 = 2;
 
 const USAGE: &str = "musterd [OPTIONS] [COMMAND]...\n       musterd check [OPTIONS] [COMMAND]...\n       \
-                     musterd ctl VERB ...\n       musterd schema";
+                     musterd ctl VERB ...\n       musterd probe URL\n       musterd schema";
 
 const HELP: &str = "\
 Subcommands (as the first word; `musterd -- check` runs a program named check):
   check   Validate; print the merged configuration, with where each value is from
   ctl     Talk to a running manager; see musterd ctl --help
+  probe   Ask an address once whether somebody answers; see musterd probe --help
   schema  Print the JSON Schema of a configuration file, for editors
 
 Environment:
@@ -84,6 +86,14 @@ struct Ctl {
     arguments: ctl::Arguments,
 }
 
+/// Ask an address once whether somebody answers
+#[derive(Debug, Parser)]
+#[command(name = "musterd", bin_name = "musterd probe", no_binary_name = true, version)]
+struct Probe {
+    #[command(flatten)]
+    arguments: probe::Arguments,
+}
+
 /// What a configuration is made of.
 #[derive(Debug, Args)]
 struct Options {
@@ -132,6 +142,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         },
         Ok(Asked::Schema) => print(&config::json_schema()),
         Ok(Asked::Ctl(arguments)) => ctl::run(&arguments),
+        Ok(Asked::Probe(arguments)) => probe::run(arguments),
         Err(error) => {
             // Where the message cannot be written, the exit code still tells.
             let _ = error.print();
@@ -145,6 +156,7 @@ enum Asked {
     Manage(Options),
     Check(Options),
     Ctl(ctl::Arguments),
+    Probe(probe::Arguments),
     Schema,
 }
 
@@ -154,6 +166,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
     let subcommand = |at: usize, name: &str| arguments.get(at).is_some_and(|word| word == name);
     if subcommand(1, "ctl") {
         return Ctl::try_parse_from(&arguments[2..]).map(|ctl| Asked::Ctl(ctl.arguments));
+    }
+    if subcommand(1, "probe") {
+        return Probe::try_parse_from(&arguments[2..]).map(|probe| Asked::Probe(probe.arguments));
     }
     if subcommand(1, "check") {
         return parse_check(arguments, 1);
@@ -168,6 +183,10 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
         Some("check") if !escaped => parse_check(arguments, first),
         Some("ctl") if !escaped => {
             let message = "options of `ctl` come after it: musterd ctl --socket PATH status\n";
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+        }
+        Some("probe") if !escaped => {
+            let message = "options of `probe` come after it: musterd probe --timeout 5s URL\n";
             Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
         }
         Some("schema") if !escaped => {
@@ -279,7 +298,15 @@ mod tests {
 
     #[test]
     fn misuse_exits_with_two() {
-        for words in [&["--intervall=5"][..], &["--set"], &["--socket", "x", "ctl"], &["check", "--nope"]] {
+        for words in [
+            &["--intervall=5"][..],
+            &["--set"],
+            &["--socket", "x", "ctl"],
+            &["check", "--nope"],
+            &["probe"],
+            &["probe", "https://web/"],
+            &["--socket", "x", "probe", "tcp://web:80"],
+        ] {
             assert_eq!(asked(words).unwrap_err().exit_code(), 2, "{words:?}");
         }
         assert_eq!(asked(&["--version"]).unwrap_err().exit_code(), 0);

@@ -4,11 +4,13 @@
 use crate::{
     config::fuzzing::{command, config_file, config_set},
     linux::fuzzing::{
-        output_lines, passwd, pidfile, proc_children, proc_cmdline, proc_environ, proc_stat, proc_status,
-        record,
+        notification, output_lines, passwd, pidfile, proc_children, proc_cmdline, proc_environ, proc_stat,
+        proc_status, record,
     },
+    probe::http,
     protocol::{Request, Response},
     supervisor::fuzzing::names,
+    text::is_unseen,
 };
 
 /// Panics where something does not hold of the input.
@@ -19,7 +21,9 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("command", command),
     ("config_file", config_file),
     ("config_set", config_set),
+    ("http_answer", http_answer),
     ("names", names),
+    ("notification", notification),
     ("output_lines", output_lines),
     ("passwd", passwd),
     ("pidfile", pidfile),
@@ -36,6 +40,23 @@ pub const CHECKS: &[(&str, Check)] = &[
 pub fn run(name: &str, input: &[u8]) -> bool {
     let check = CHECKS.iter().find(|(known, _)| *known == name);
     check.inspect(|(_, check)| check(input)).is_some()
+}
+
+/// However an answer is cut, what is understood of its beginning stays so; a status is one that HTTP has, and printable.
+fn http_answer(input: &[u8]) {
+    let whole = http::status(input);
+    if let Ok(Some(status)) = &whole {
+        assert!(status.code == 101 || (200..600).contains(&status.code), "{status:?}");
+        assert!(!status.reason.contains(is_unseen), "{status:?}");
+    }
+    for end in 0..input.len().min(1024) {
+        match http::status(&input[..end]) {
+            Ok(None) => {}
+            known => assert_eq!(known.is_ok(), whole.is_ok(), "{end}"),
+        }
+    }
+    let behind = [b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", input].concat();
+    assert_eq!(http::status(&behind), whole);
 }
 
 /// A request says the same when it is written and read again; it names services that there are.

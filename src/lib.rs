@@ -1,7 +1,8 @@
 //! musterd calls the roll of a container's processes and starts whoever is missing.
 //!
 //! `config` parses once into types that cannot be wrong, `supervisor` decides (pure: no clock, no
-//! system call), `linux` acts, `ctl` talks to a running manager in the words of `protocol`.
+//! system call), `linux` acts, `ctl` talks to a running manager in the words of `protocol`, `probe`
+//! asks an address.
 
 pub mod cli;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod ctl;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod linux;
+pub mod probe;
 pub mod process;
 pub mod protocol;
 pub mod supervisor;

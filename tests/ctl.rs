@@ -25,6 +25,8 @@ const DAEMON: &str = r#"{"name":"sshd","state":"running","wanted":true,"pid":20,
 const MISSING: &str = r#"{"name":"web","state":"backoff","wanted":true,"pid":null,"restarts":7,"reason":"cannot execute /srv/web: permission denied; trying again in 4s","since":"2026-11-21T12:00:00Z","seconds":1.25}"#;
 const STOPPED: &str = r#"{"name":"mail","state":"stopped","wanted":false,"pid":null,"restarts":0,"reason":"stopped by ctl (uid 0, pid 99)","since":"2026-11-21T12:00:00Z","seconds":90.0}"#;
 const STUCK: &str = r#"{"name":"db","state":"stopping","wanted":false,"pid":5,"restarts":0,"reason":"SIGKILL sent to pid 5","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
+const UNWELL: &str = r#"{"name":"api","state":"unhealthy","wanted":true,"pid":9,"restarts":0,"reason":"its check fails: http://127.0.0.1/ answers 503","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
+const TASK: &str = r#"{"name":"migrate","state":"exited","wanted":true,"pid":null,"restarts":0,"reason":"done","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
 const HOSTILE: &str = r#"{"name":"x","state":"starting","wanted":true,"pid":8,"restarts":0,"reason":"\u001b[2Jcleared\nyour screen","since":"2026-11-21T12:00:00Z","seconds":0.0}"#;
 
 fn services(services: &[&str]) -> String {
@@ -128,6 +130,19 @@ fn status_is_a_table_or_json() {
     transcript.check("status");
 }
 
+fn health_names_what_is_not_well() {
+    let folder = Folder::new("health");
+    let mut transcript = Transcript::default();
+    let mut say = |answer: &[&str]| transcript.say(&folder, &["health"], Some(&services(answer)));
+    say(&[RUNNING, DAEMON, STOPPED]);
+    say(&[RUNNING, MISSING, HOSTILE, UNWELL, STUCK]);
+    say(&[TASK]);
+    transcript.say(&folder, &["health"], Some(r#"{"result":"refused","reason":"busy"}"#));
+    transcript.say(&folder, &["health"], None);
+    transcript.say(&folder, &["health", "web"], None);
+    transcript.check("health");
+}
+
 fn commands_show_what_they_touched() {
     let folder = Folder::new("commands");
     let mut transcript = Transcript::default();
@@ -166,7 +181,7 @@ fn errors_say_what_to_do() {
 fn help_tells_of_exit_codes_and_sockets() {
     let folder = Folder::new("help");
     let mut transcript = Transcript::default();
-    for arguments in [&["--help"][..], &["status", "--help"], &["start", "--help"]] {
+    for arguments in [&["--help"][..], &["status", "--help"], &["start", "--help"], &["health", "--help"]] {
         transcript.say(&folder, arguments, None);
     }
     transcript.check("help");
@@ -250,6 +265,7 @@ fn main() {
     }
     let tests = [
         ("status_is_a_table_or_json", status_is_a_table_or_json as fn(), false),
+        ("health_names_what_is_not_well", health_names_what_is_not_well as fn(), false),
         ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
         ("errors_say_what_to_do", errors_say_what_to_do as fn(), false),
         ("help_tells_of_exit_codes_and_sockets", help_tells_of_exit_codes_and_sockets as fn(), false),

@@ -15,7 +15,7 @@ use std::{
 };
 
 use musterd::{
-    config::{LogFormat, LogLevel},
+    config::{LogFormat, LogLevel, Regex},
     linux::{
         log::Log,
         output::{Outlet, Output},
@@ -502,4 +502,36 @@ fn messages_wait_for_a_slow_reader_and_are_counted_when_they_are_too_many() {
     drop(output);
     drop(OwnedFd::from(err_end));
     assert_eq!(err.read_to_string(&mut String::new()).unwrap(), 0);
+}
+
+#[test]
+fn an_awaited_line_is_told_once_and_only_of_its_service() {
+    let log = log();
+    let (_read_end, write_end) = pipe();
+    let mut output = Output::to(&log, write_end.as_fd(), write_end.as_fd()).unwrap();
+    let [web, db] = ["web", "db"].map(|name| output.add_service(name).unwrap());
+    let say = |output: &mut Output, outlet: Outlet, text: &[u8]| {
+        writer(output.stderr(outlet)).write_all(text).unwrap();
+        turn(output);
+        output.take_seen()
+    };
+    let ready = || Regex::parse("^Listening on .*:[0-9]+$").ok();
+    assert_eq!(say(&mut output, web, b"Listening on x:1\n"), [], "nothing is awaited");
+
+    output.await_line(web, ready());
+    assert_eq!(say(&mut output, db, b"Listening on x:1\n"), [], "another service");
+    assert_eq!(say(&mut output, web, b"not Listening on x:1\nListening on"), []);
+    assert_eq!(say(&mut output, web, b" \xFF:80"), [], "not whole yet");
+    assert_eq!(say(&mut output, web, b"\nListening on x:2\n"), [web]);
+    assert_eq!(say(&mut output, web, b"Listening on x:1\n"), [], "once");
+
+    output.await_line(web, ready());
+    output.await_line(web, None);
+    assert_eq!(say(&mut output, web, b"Listening on x:1\n"), [], "no longer");
+
+    // The last line of a start command has no newline.
+    output.await_line(db, ready());
+    writer(output.stdout(db)).write_all(b"Listening on x:1").unwrap();
+    output.ended(db, at(0));
+    assert_eq!(output.take_seen(), [db]);
 }

@@ -12,6 +12,9 @@ use crate::{
 /// The exit code where something that is wanted does not run.
 const NOT_AS_WANTED: u8 = 3;
 
+/// What a HEALTHCHECK says of everything that is not well (Dockerfile reference: any other code is reserved).
+const UNHEALTHY: u8 = 1;
+
 /// As many services are listed to somebody who named none of them: more are no help.
 const LISTED: usize = 10;
 
@@ -22,6 +25,8 @@ pub(super) enum Form {
     Table(Look),
     /// For programs: one array, on one line.
     Json,
+    /// For a HEALTHCHECK: what is not as it should be.
+    Health,
 }
 
 /// What comes of an answer.
@@ -41,17 +46,40 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
         Response::Services { services } => {
             let errors = complaints(request, services);
             let as_wanted = errors.is_empty() && wish(request, services);
-            Shown { output: text(services, form), errors, code: if as_wanted { 0 } else { NOT_AS_WANTED } }
+            let code = match form {
+                _ if as_wanted => 0,
+                Form::Table(_) | Form::Json => NOT_AS_WANTED,
+                Form::Health => UNHEALTHY,
+            };
+            Shown { output: text(services, form), errors, code }
         }
         Response::NoSuchService { names, known } => {
             let errors = names.iter().map(|name| unknown(name, known)).collect();
-            Shown { output: String::new(), errors, code: NO_ANSWER }
+            Shown { output: String::new(), errors, code: unanswered(form) }
         }
         Response::Refused { reason } => {
             let error = format!("refused: {}", printable(reason));
-            Shown { output: String::new(), errors: vec![error], code: NO_ANSWER }
+            Shown { output: String::new(), errors: vec![error], code: unanswered(form) }
         }
     }
+}
+
+/// The exit code where nobody tells how services are.
+pub(super) fn unanswered(form: Form) -> u8 {
+    match form {
+        Form::Table(_) | Form::Json => NO_ANSWER,
+        Form::Health => UNHEALTHY,
+    }
+}
+
+fn ailment(service: &Status) -> String {
+    let Status { name, state, reason, .. } = service;
+    format!("service \"{}\" is {state}: {}\n", printable(name), printable(reason))
+}
+
+/// Whether it is wanted and does not run.
+fn is_missed(service: &Status) -> bool {
+    service.wanted && !runs(service.state)
 }
 
 fn text(services: &[Status], form: Form) -> String {
@@ -59,12 +87,13 @@ fn text(services: &[Status], form: Form) -> String {
         Form::Table(look) => table::table(services, look),
         // Cannot fail: a list of plain fields.
         Form::Json => serde_json::to_string(services).unwrap_or_default() + "\n",
+        Form::Health => services.iter().filter(|service| is_missed(service)).map(ailment).collect(),
     }
 }
 
 fn wish(request: &Request, services: &[Status]) -> bool {
     match request {
-        Request::Status { .. } => services.iter().all(|service| !service.wanted || runs(service.state)),
+        Request::Status { .. } => !services.iter().any(is_missed),
         Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. } => true,
     }
 }

@@ -28,7 +28,7 @@ const STATUS_LIMIT: Duration = Duration::from_secs(10);
 const NOTES: &str = "\
 Exit status:
   0  every service that is wanted runs (of those named); after `stop`: all have stopped
-  1  the answer could not be written
+  1  the answer could not be written; of `health`: whatever is wrong
   2  misuse
   3  a service that is wanted does not run; after `stop`: one has not stopped
   4  no manager answers, or no service has that name
@@ -37,6 +37,15 @@ The manager's socket is the first of: --socket, MUSTERD_SOCKET, `manager.socket`
 (MUSTERD_SET, then the files of MUSTERD_CONFIG or /etc/musterd.toml with their drop-ins); else the one of
 these that a manager listens on:
 /run/musterd.sock, $XDG_RUNTIME_DIR/musterd.sock, /tmp/musterd-UID/musterd.sock.";
+
+const HEALTH_NOTES: &str = "\
+Exit status:
+  0  every service that is wanted runs and is ready, and its check, if it has one, does not fail
+  1  one does not, each on a line of its own; or no manager answers
+  2  misuse
+
+In a Dockerfile:
+  HEALTHCHECK --interval=10s --start-period=60s CMD [\"musterd\", \"ctl\", \"health\"]";
 
 /// The arguments of `musterd ctl`.
 #[derive(Debug, clap::Args)]
@@ -61,6 +70,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Tell whether all that is wanted runs and is well, for HEALTHCHECK
+    #[command(after_help = HEALTH_NOTES)]
+    Health,
     /// Start services, and wait until they run or cannot be started
     #[command(after_help = NOTES)]
     Start(Names),
@@ -82,6 +94,7 @@ struct Names {
 impl Verb {
     fn request(&self) -> Request {
         match self {
+            Verb::Health => Request::Status { names: Vec::new() },
             Verb::Status { names, json: _ } => Request::Status { names: names.clone() },
             Verb::Start(Names { names }) => Request::Start { names: names.clone() },
             Verb::Stop(Names { names }) => Request::Stop { names: names.clone() },
@@ -92,7 +105,7 @@ impl Verb {
     /// How long the answer may take: starting and stopping take as long as the services do.
     fn limit(&self) -> Option<Duration> {
         match self {
-            Verb::Status { .. } => Some(STATUS_LIMIT),
+            Verb::Status { .. } | Verb::Health => Some(STATUS_LIMIT),
             Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
         }
     }
@@ -100,6 +113,7 @@ impl Verb {
     fn form(&self) -> Form {
         match self {
             Verb::Status { json: true, .. } => Form::Json,
+            Verb::Health => Form::Health,
             Verb::Status { json: false, .. } | Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => {
                 Form::Table(look())
             }
@@ -113,9 +127,13 @@ pub fn run(arguments: &Arguments) -> u8 {
     let variable = || env::var_os("MUSTERD_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = arguments.socket.clone().or_else(variable);
     let request = arguments.verb.request();
+    let form = arguments.verb.form();
     let shown = match client::ask(&client::Where::find(named), &request, arguments.verb.limit()) {
-        Ok(response) => answer::show(&request, &response, arguments.verb.form()),
-        Err(failure) => Shown { output: String::new(), errors: vec![failure.to_string()], code: NO_ANSWER },
+        Ok(response) => answer::show(&request, &response, form),
+        Err(failure) => {
+            let code = answer::unanswered(form);
+            Shown { output: String::new(), errors: vec![failure.to_string()], code }
+        }
     };
     // A reader that has seen enough (`| head`) is no error; for what fails on stderr there is nobody to tell.
     let mut stderr = io::stderr();

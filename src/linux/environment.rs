@@ -25,11 +25,34 @@ use crate::{
     text::{printable, reason},
 };
 
-/// musterd's own configuration, which is nobody else's business.
-const OWN_VARIABLE: &str = "MUSTERD_SET";
+/// What is meant for musterd itself and nobody else's business: its configuration, whom it may notify, and what it is to
+/// another one.
+const OWN_VARIABLES: [&str; 5] =
+    ["MUSTERD_SET", PROBE_MARK, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// Tells a process which service it belongs to; also the mark by which it is found again.
 pub(super) const MARK: &str = "MUSTERD_SERVICE";
+
+/// Tells a process that it probes this service: it and what it leaves are nobody's main process.
+pub(super) const PROBE_MARK: &str = "MUSTERD_PROBE";
+
+/// What a process is to its service: the variable that holds the service's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It may be the service (`MUSTERD_SERVICE`).
+    Service,
+    /// It only looks at the service (`MUSTERD_PROBE`).
+    Probe,
+}
+
+impl Mark {
+    fn name(self) -> &'static str {
+        match self {
+            Mark::Service => MARK,
+            Mark::Probe => PROBE_MARK,
+        }
+    }
+}
 
 /// Where programs are searched without a PATH, and what a service without one is given: as in a container
 /// whose image sets none.
@@ -59,6 +82,7 @@ pub(super) struct Owner<'a> {
     /// What the environment says of the user, if he is another than musterd's.
     pub(super) login: Option<&'a Login>,
     pub(super) command: &'a Command,
+    pub(super) mark: Mark,
     /// What the caller adds, over all else.
     pub(super) extra: &'a [(&'a str, String)],
 }
@@ -66,7 +90,7 @@ pub(super) struct Owner<'a> {
 impl Own {
     /// musterd's environment as it is now.
     pub(super) fn read() -> Self {
-        let variables = env::vars_os().filter(|(name, _)| name != OWN_VARIABLE);
+        let variables = env::vars_os().filter(|(name, _)| !OWN_VARIABLES.iter().any(|own| name == own));
         let text =
             |name: &OsStr, value: &OsStr| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat());
         Self(variables.filter_map(|(name, value)| Some((name.clone(), text(&name, &value).ok()?))).collect())
@@ -81,7 +105,7 @@ impl Own {
     /// # Errors
     /// A file cannot be read or understood, or a variable has no value.
     pub(super) fn variables(&self, owner: &Owner<'_>) -> Result<Variables<'_>, Refusal> {
-        let Owner { service, login, command, extra } = *owner;
+        let Owner { service, login, command, mark, extra } = *owner;
         let Environment { inherit, unset, files, set } = &service.environment;
         let is_unset = |name: &OsStr| unset.iter().any(|unset| name == OsStr::new(unset));
         let follows_user = |name: &OsStr| login.is_some() && USER_VARIABLES.iter().any(|own| name == *own);
@@ -118,7 +142,7 @@ impl Own {
         for (name, value) in &command.environment {
             variables.put(name, value.as_bytes())?;
         }
-        variables.put(MARK, service.name.as_str().as_bytes())?;
+        variables.put(mark.name(), service.name.as_str().as_bytes())?;
         for (name, value) in extra {
             variables.put(name, value.as_bytes())?;
         }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     lines::{Ending, LONGEST, Lines},
-    named, pidfile,
+    named, notify, pidfile,
     record::{self, Record, Scope},
     render, setup,
     spawn::MARK,
@@ -18,6 +18,8 @@ use super::{
 use crate::{
     config::LogFormat,
     process::{Life, ProcessId},
+    supervisor::Notification,
+    text::is_unseen,
 };
 
 /// The first eight bytes as a number, zeros where there are none, and what follows.
@@ -113,6 +115,30 @@ pub(crate) fn pidfile(input: &[u8]) {
     let whole = [format!("{pid}\n").as_bytes(), rest].concat();
     assert_eq!(pidfile::parse(&whole, false), Some(pid));
     assert_eq!(pidfile::parse(format!("{pid}").as_bytes(), false), None);
+}
+
+/// What a message says is said once of each kind, and harmless to show; what follows it is heard, too.
+pub(crate) fn notification(input: &[u8]) {
+    let said = notify::parse(input);
+    assert!(said.len() <= 7, "{said:?}");
+    for one in &said {
+        match one {
+            Notification::Status(text) => assert!(text.len() <= 256 && !text.contains(is_unseen), "{text:?}"),
+            Notification::MainPid(pid) => assert!(*pid > 1, "{pid}"),
+            Notification::Ready
+            | Notification::Reloading
+            | Notification::Stopping
+            | Notification::Watchdog
+            | Notification::Unwell => {}
+        }
+    }
+    let longer = notify::parse(&[input, b"\nREADY=1\nMAINPID=77"].concat());
+    assert!(longer.ends_with(&[Notification::Ready, Notification::MainPid(77)]), "{longer:?}");
+    let others = |of: &[Notification]| {
+        let other = |one: &&Notification| !matches!(one, Notification::Ready | Notification::MainPid(_));
+        of.iter().filter(other).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(others(&longer), others(&said));
 }
 
 /// A user has one ID, that of its first line; and a line behind all others is still found.

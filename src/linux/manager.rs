@@ -22,22 +22,26 @@ use rustix::{
     time::Timespec,
 };
 
+mod commands;
+
 use super::{
     control::Control,
     endpoint::Endpoint,
     log::{Log, wall_clock},
     named,
+    notify::Notifier,
     output::{Outlet, Output},
+    probes::Probes,
     record::{Entry, Record, Store},
     setup::Setup,
-    spawn::{Spawner, Surroundings},
+    spawn::Spawner,
     table::{self, Scanner},
     watch::{self, Ended, SignalError, WatchResult, Watcher},
 };
 use crate::{
-    config::{Config, LogFormat, LogLevel, ServiceName},
+    config::{Config, LogFormat, LogLevel, ReadyRule, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
-    supervisor::{Action, Event, Look, Notice, Place, Purpose, Recorded, ServiceId, Supervisor},
+    supervisor::{Action, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::{cannot, printable},
     time::Time,
 };
@@ -64,6 +68,8 @@ const SIGNALS: u8 = 0;
 const OUTPUT: u8 = 1;
 const PROCESS: u8 = 2;
 const CONTROL: u8 = 3;
+const PROBE: u8 = 4;
+const NOTIFY: u8 = 5;
 
 /// Manages the services until the shutdown is done; returns the exit code.
 pub fn run(config: Config) -> u8 {
@@ -92,6 +98,8 @@ struct Manager {
     scanner: Scanner,
     output: Output,
     outlets: Vec<Outlet>,
+    probes: Probes,
+    notifier: Notifier,
     /// Whether lines of services carry the PID of its main process.
     tells_pids: bool,
     /// Whether something was done since the output heard of the main processes.
@@ -155,6 +163,8 @@ impl Manager {
             epoll,
             output,
             outlets,
+            probes: Probes::default(),
+            notifier: Notifier::new(config.manager.socket.as_deref()),
             tells_pids: config.manager.log_format == LogFormat::Json,
             has_acted: false,
             endpoint,
@@ -191,6 +201,7 @@ impl Manager {
     fn turn(&mut self) {
         self.tell_mains();
         self.output.flush(self.now);
+        self.tell_lines();
         let mut events = [EpollEvent::empty(); BATCH];
         let timeout = self.timeout();
         // An interrupted wait is one without events.
@@ -227,7 +238,12 @@ impl Manager {
         if self.supervisor.look().is_some() {
             return EpollTimeout::ZERO;
         }
-        let deadline = [self.next_deadline(), self.output.next_deadline(), self.endpoint.next_deadline()];
+        let deadline = [
+            self.next_deadline(),
+            self.output.next_deadline(),
+            self.endpoint.next_deadline(),
+            self.probes.next_deadline(),
+        ];
         match deadline.into_iter().flatten().min() {
             None => EpollTimeout::NONE,
             Some(deadline) => {
@@ -242,8 +258,7 @@ impl Manager {
     /// what ended is started again.
     fn take_in(&mut self, events: &[EpollEvent]) {
         let tagged = |tag: u8| events.iter().map(EpollEvent::data).filter(move |&data| tag_of(data) == tag);
-        let pids = tagged(PROCESS).filter_map(|data| Pid::try_from(data & !(0xFF << TAG_SHIFT)).ok());
-        let ended = pids.filter_map(|pid| self.watcher.collect(pid)).collect();
+        let ended = tagged(PROCESS).filter_map(pid_of).filter_map(|pid| self.watcher.collect(pid)).collect();
         self.tell_ended(ended);
         self.look_around();
         if tagged(SIGNALS).next().is_some() {
@@ -253,12 +268,20 @@ impl Manager {
             self.reap();
             self.look_around();
         }
+        for pid in tagged(PROBE).filter_map(pid_of) {
+            self.probes.ready(&self.epoll, pid, self.now);
+        }
+        self.probes.tick(&self.epoll, self.now);
+        for data in tagged(NOTIFY) {
+            self.take_notifications(data);
+        }
         for data in tagged(CONTROL) {
             self.serve(data);
         }
         if tagged(OUTPUT).next().is_some() {
             self.tell_mains();
             self.output.ready(self.now);
+            self.tell_lines();
         }
         if let Some(folder) = self.endpoint.tick(&self.epoll, self.now)
             && !self.setup.is_init
@@ -292,10 +315,46 @@ impl Manager {
     }
 
     fn tell_ended(&mut self, ended: Vec<Ended>) {
-        for Ended { id, exit, watched } in ended {
-            tracing::debug!(pid = id.pid, watched, cause = %exit, "reaped");
-            self.feed(Event::Ended { process: id, exit });
+        for ended in ended {
+            for event in self.last_of(&ended) {
+                self.feed(event);
+            }
         }
+    }
+
+    /// What is told of a process that ended: what it said, if it was a probe, before its end.
+    fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
+        let Ended { id: process, exit, watched } = *ended;
+        tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
+        let said = self.probes.ended(process).map(|line| Event::Said { process, line });
+        said.into_iter().chain([Event::Ended { process, exit }]).collect()
+    }
+
+    /// Tells of the awaited lines that came.
+    fn tell_lines(&mut self) {
+        for event in self.lines_seen() {
+            self.feed(event);
+            self.look_around();
+        }
+    }
+
+    fn lines_seen(&mut self) -> Vec<Event> {
+        let seen = self.output.take_seen();
+        if seen.is_empty() {
+            return Vec::new();
+        }
+        let services = (0..).map(ServiceId).zip(&self.outlets);
+        services.filter(|(_, outlet)| seen.contains(outlet)).map(|(id, _)| Event::LineSeen(id)).collect()
+    }
+
+    fn take_notifications(&mut self, data: u64) {
+        // The token holds a service's ID, which is a `u32`.
+        let service = ServiceId(data as u32);
+        let name = self.supervisor.config(service).name.clone();
+        for (sender, notification) in self.notifier.ready(service, name.as_str()) {
+            self.feed(Event::Notified { service, sender, notification });
+        }
+        self.look_around();
     }
 
     fn serve(&mut self, data: u64) {
@@ -322,7 +381,10 @@ impl Manager {
                     // Before the table: a process that a pidfile names is in it then.
                     let named = named::read(&self.supervisor.wanted(), clock);
                     match table::scan(&self.scanner, |pid| !self.supervisor.knows(pid)) {
-                        Ok(table) => Event::Scanned(Table { named, ..table }),
+                        Ok(mut table) => {
+                            self.probes.mark(&mut table.processes);
+                            Event::Scanned(Table { named, ..table })
+                        }
                         Err(error) => Event::ScanFailed { error: error.to_string() },
                     }
                 }
@@ -365,37 +427,18 @@ impl Manager {
                 tell(&notice);
                 self.output.relieve(self.now);
             }
-            Action::AwaitLine { .. } => {}
-            Action::FlushOutput(service) => self.output.ended(self.outlet(service), self.now),
+            Action::AwaitLine { service, awaited } => {
+                let rule = &self.supervisor.config(service).ready.rule;
+                let regex = if let ReadyRule::Log(regex) = rule { Some(regex.clone()) } else { None };
+                self.output.await_line(self.outlet(service), regex.filter(|_| awaited));
+            }
+            Action::FlushOutput(service) => {
+                self.output.ended(self.outlet(service), self.now);
+                return self.lines_seen();
+            }
             Action::Exit(code) => self.exit = Some(code),
         }
         Vec::new()
-    }
-
-    fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
-        let config = self.supervisor.config(service);
-        let command = match purpose {
-            Purpose::Start => Some(&config.start),
-            Purpose::Stop => config.stop.as_ref(),
-            Purpose::Probe(_) => None,
-        };
-        let Some(command) = command else {
-            let error = "cannot stop by command: none is configured".to_owned();
-            return Event::SpawnFailed { service, purpose, error };
-        };
-        let outlet = self.outlet(service);
-        let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
-        // A stop command or a probe takes the terminal from nobody.
-        let terminal = config.terminal && purpose == Purpose::Start;
-        let surroundings = Surroundings { service: config, stdout, stderr, terminal, extra: &[] };
-        match self.spawner.spawn(command, &surroundings) {
-            Ok(spawned) => {
-                let process = spawned.id;
-                self.watcher.add_child(&self.epoll, spawned);
-                Event::Spawned { service, purpose, process }
-            }
-            Err(error) => Event::SpawnFailed { service, purpose, error: error.to_string() },
-        }
     }
 
     fn watch(&mut self, process: ProcessId) -> Vec<Event> {
@@ -408,7 +451,7 @@ impl Manager {
                 if !ended.iter().any(|ended| ended.id.pid == process.pid) {
                     ended.push(Ended { id: process, exit: Exit::Unknown, watched: true });
                 }
-                ended.into_iter().map(|Ended { id, exit, .. }| Event::Ended { process: id, exit }).collect()
+                ended.iter().flat_map(|ended| self.last_of(ended)).collect()
             }
         }
     }
@@ -488,6 +531,11 @@ fn clock() -> Time {
 
 fn own_pid() -> Pid {
     rustix::process::getpid().as_raw_pid()
+}
+
+/// The PID in a token.
+fn pid_of(token: u64) -> Option<Pid> {
+    Pid::try_from(token & !(0xFF << TAG_SHIFT)).ok()
 }
 
 fn token(tag: u8, rest: u64) -> u64 {

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs, path::Path};
 use rustix::fs::OFlags;
 
 use super::{pidfile, small_file};
-use crate::{process::Named, supervisor::Wanted, time::Time};
+use crate::{config::User, process::Named, supervisor::Wanted, time::Time};
 
 /// The users of this container (passwd(5)).
 const PASSWD: &str = "/etc/passwd";
@@ -28,6 +28,17 @@ pub(super) fn read(wanted: &Wanted, clock: impl Fn() -> Time) -> Named {
         pidfiles: wanted.pidfiles.iter().filter_map(pidfile).collect(),
         programs: wanted.programs.iter().filter_map(program).collect(),
         users: if wanted.users.is_empty() { HashMap::new() } else { users() },
+    }
+}
+
+/// The ID of a user, by /etc/passwd where it is named; `None` where it has none.
+pub(super) fn user_id(user: &User) -> Option<u32> {
+    match user {
+        User::Id(id) => Some(*id),
+        User::Name(name) => {
+            let (text, _) = small_file::read(Path::new(PASSWD), LONGEST_PASSWD, OFlags::empty()).ok()?;
+            users(&text).get(name).copied()
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     render::{self, Origin, Stream},
     sink::is_same,
 };
-use crate::{process::Pid, time::Time};
+use crate::{config::Regex, process::Pid, time::Time};
 
 /// What is read from one pipe before it is the next one's turn: a pipe's usual capacity (pipe(7)).
 const SHARE: usize = 64 * 1024;
@@ -53,11 +53,15 @@ pub struct Output {
     width: usize,
     buffer: Vec<u8>,
     lead: String,
+    /// The services whose awaited line came.
+    seen: Vec<Outlet>,
 }
 
 struct Service {
     name: String,
     pid: Option<Pid>,
+    /// What is searched for in its lines.
+    awaited: Option<Regex>,
 }
 
 struct Pipe {
@@ -107,6 +111,7 @@ impl Output {
             width: render::width(render::OWN_NAME),
             buffer: vec![0; SHARE],
             lead: String::new(),
+            seen: Vec::new(),
         })
     }
 
@@ -117,7 +122,7 @@ impl Output {
             self.channels[pipe.channel].add_source(pipe.read_end.as_fd(), self.pipes.len() + at)?;
         }
         self.pipes.extend(pipes);
-        self.services.push(Service { name: name.to_owned(), pid: None });
+        self.services.push(Service { name: name.to_owned(), pid: None, awaited: None });
         self.width = self.width.max(render::width(name));
         self.log.set_width(self.width);
         Ok(Outlet(self.services.len() - 1))
@@ -136,6 +141,17 @@ impl Output {
     /// Tells the service's main process, as its lines name it in the JSON form; `None`: it has none.
     pub fn set_pid(&mut self, outlet: Outlet, pid: Option<Pid>) {
         self.services[outlet.0].pid = pid;
+    }
+
+    /// From now on a line of the service in which this is found is awaited; `None`: none is.
+    pub fn await_line(&mut self, outlet: Outlet, awaited: Option<Regex>) {
+        self.services[outlet.0].awaited = awaited;
+        self.seen.retain(|&seen| seen != outlet);
+    }
+
+    /// The services whose awaited line came, each once; none is awaited of them any more.
+    pub fn take_seen(&mut self) -> Vec<Outlet> {
+        std::mem::take(&mut self.seen)
     }
 
     /// Reads from the pipes that have something, from each its share; the rest is for the next turn.
@@ -249,13 +265,18 @@ impl Output {
     fn give_out(&mut self, index: usize, part: Part) {
         let pipe = &mut self.pipes[index];
         let channel = &mut self.channels[pipe.channel];
-        let service = &self.services[index / 2];
+        let service = &mut self.services[index / 2];
         let (format, time) = (self.log.format(), wall_clock());
         self.lead.clear();
         let origin = Origin { service: &service.name, stream: pipe.stream, pid: service.pid, time };
         render::lead(format, self.width, &origin, &mut self.lead);
         let queue = channel.queue();
-        let line = |line: &[u8], ending| render::line(format, &self.lead, line, ending, queue);
+        let (awaited, mut is_seen) = (&service.awaited, false);
+        let line = |line: &[u8], ending| {
+            let is_in = |regex: &Regex| regex.is_in(&String::from_utf8_lossy(line));
+            is_seen = is_seen || awaited.as_ref().is_some_and(is_in);
+            render::line(format, &self.lead, line, ending, queue);
+        };
         let due = match part {
             Part::Read { count, now } => {
                 pipe.lines.push(&self.buffer[..count], line);
@@ -266,6 +287,10 @@ impl Output {
                 None
             }
         };
+        if is_seen {
+            service.awaited = None;
+            self.seen.push(Outlet(index / 2));
+        }
         channel.set_due(index, pipe.due, due);
         pipe.due = due;
     }

@@ -2,9 +2,9 @@
 
 use std::{
     env, fmt, fs,
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -115,6 +115,16 @@ fn beside(socket: &Path) -> Place {
     Place { socket: socket.to_owned(), folder: PathBuf::from(folder) }
 }
 
+/// Makes a folder that only we may write to, and others may enter as `mode` says, whatever the umask.
+///
+/// # Errors
+/// It cannot be made, or somebody else's is there.
+pub(super) fn open_folder(path: &Path, uid: u32, mode: u32) -> io::Result<()> {
+    private_folder(path, uid)?;
+    // Nobody can have changed what has this name: it is ours, and so, or sticky, is the folder above.
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
 /// A folder that is ours alone. In /tmp anybody may have made it before us, or a symbolic link of its name.
 fn private_folder(path: &Path, uid: u32) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -150,7 +160,7 @@ fn probe(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

@@ -20,7 +20,8 @@ use nix::{
 };
 use rustix::io::DupFlags;
 
-pub(super) use super::environment::MARK;
+pub use super::environment::Mark;
+pub(super) use super::environment::{MARK, PROBE_MARK};
 pub use super::spawn_error::{Missing, SpawnError, Stage};
 use super::{
     child::{Failure, Order, Session},
@@ -64,6 +65,8 @@ pub struct Surroundings<'a> {
     pub terminal: bool,
     /// Variables for this process only, over all others.
     pub extra: &'a [(&'a str, String)],
+    /// What it is to the service.
+    pub mark: Mark,
 }
 
 /// A process that executes its program.
@@ -138,8 +141,13 @@ impl Spawner {
             ..failed(program, (stage, Errno::EINVAL))
         };
         let account = identity::look_up(&service.identity).map_err(refused)?;
-        let owner =
-            environment::Owner { service, login: account.login.as_ref(), command, extra: surroundings.extra };
+        let owner = environment::Owner {
+            service,
+            login: account.login.as_ref(),
+            command,
+            mark: surroundings.mark,
+            extra: surroundings.extra,
+        };
         let variables = self.environment.variables(&owner).map_err(refused)?;
         let found = search(program, directory, &variables)
             .map_err(|errno| failed(program, (Stage::Search, errno)))?;

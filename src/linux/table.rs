@@ -13,7 +13,7 @@ use std::{
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use super::{
-    spawn::MARK,
+    spawn::{MARK, PROBE_MARK},
     stat::{self, Stat},
 };
 use crate::process::{Life, Named, Pid, Process, Table, Users};
@@ -150,6 +150,7 @@ fn complete(process: &mut Process, seen: Option<&sysinfo::Process>, scanner: &Sc
     process.foreign = scanner.is_foreign(pid);
     process.exe = seen.exe().map(Path::to_owned);
     process.mark = mark(seen.environ());
+    process.probe = variable(seen.environ(), PROBE_MARK).is_some();
     process.users = seen
         .user_id()
         .zip(seen.effective_user_id())
@@ -179,8 +180,12 @@ pub(super) fn split(cmdline: &[u8]) -> Vec<OsString> {
 
 /// The value of musterd's own variable in an environment.
 pub(super) fn mark(environment: &[OsString]) -> Option<OsString> {
+    variable(environment, MARK)
+}
+
+fn variable(environment: &[OsString], name: &str) -> Option<OsString> {
     let value = |variable: &OsString| {
-        let value = variable.as_bytes().strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?;
+        let value = variable.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(OsString::from_vec(value.to_owned()))
     };
     environment.iter().find_map(value)

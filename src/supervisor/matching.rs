@@ -36,9 +36,10 @@ pub(super) fn is_manager(process: &Process) -> bool {
         && !is_own_client(&process.argv)
 }
 
-/// Whether this is a `musterd` that manages nothing, in whose arguments a service's may be found.
+/// Whether this is a `musterd` that manages nothing (a probe as a manager starts it, too), in whose arguments a service's
+/// may be found.
 fn is_own_client(argv: &[OsString]) -> bool {
-    let is_musterd = argv.first().is_some_and(|first| title(first) == "musterd");
+    let is_musterd = argv.first().is_some_and(|first| title(first) == "musterd" || first == "/proc/self/exe");
     is_musterd && argv.get(1).is_some_and(|verb| verb == "ctl" || verb == "check" || verb == "probe")
 }
 

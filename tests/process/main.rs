@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod environment;
+mod notify;
+mod probes;
 mod rights;
 mod setup;
 mod spawn;
@@ -67,6 +69,16 @@ const TESTS: &[Test] = &[
     test!(terminal::a_shell_has_the_terminal_that_musterd_shares),
     test!(terminal::what_is_stopped_goes_on),
     test!(terminal::without_a_terminal_stdin_is_musterds),
+    test!(probes::the_last_line_is_known_at_the_end),
+    test!(probes::a_flood_costs_a_share),
+    test!(probes::what_a_probe_leaves_holds_nobody_up),
+    test!(probes::a_probe_and_what_it_starts_is_marked),
+    test!(notify::a_service_tells_of_itself),
+    test!(notify::a_stranger_is_not_heard),
+    test!(notify::descriptors_are_closed_at_once),
+    test!(notify::a_flood_is_taken_in_portions),
+    test!(notify::an_old_socket_is_replaced_and_the_folder_goes),
+    test!(notify::without_a_folder_the_reason_is_told),
     test!(table::a_process_is_shown_in_full_or_in_brief),
     test!(table::names_are_what_they_are),
     test!(table::a_zombie_is_dead_and_a_deleted_program_keeps_its_name),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, os::fd::AsFd, path::PathBuf, time::Instant}
 
 use musterd::{
     config::{Template, Variable},
-    linux::spawn::{SpawnError, Stage, Surroundings},
+    linux::spawn::{Mark, SpawnError, Stage, Surroundings},
     process::{Exit, Pid},
 };
 use nix::{
@@ -176,7 +176,8 @@ pub(crate) fn no_descriptor_left_is_told() {
     let mut taken: Vec<_> = std::iter::from_fn(|| out.try_clone().ok()).collect();
     let mut told = |service| {
         let (stdout, stderr) = (out.as_fd(), out.as_fd());
-        let surroundings = Surroundings { service, stdout, stderr, terminal: false, extra: &[] };
+        let surroundings =
+            Surroundings { service, stdout, stderr, terminal: false, extra: &[], mark: Mark::Service };
         shell.spawner.spawn(&command, &surroundings).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(told(&service), Err("cannot fork: too many open files".to_owned()));
@@ -232,6 +233,7 @@ pub(crate) fn start_times() {
         stderr: out.as_fd(),
         terminal: false,
         extra: &[],
+        mark: Mark::Service,
     };
     let (mut own, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..1000 {

@@ -12,7 +12,7 @@ use musterd::{
     config::{Command, Service, ServiceName},
     linux::{
         setup::Setup,
-        spawn::{SpawnError, Spawned, Spawner, Surroundings},
+        spawn::{Mark, SpawnError, Spawned, Spawner, Surroundings},
         watch::{Ended, Watcher},
     },
     process::Exit,
@@ -103,6 +103,7 @@ impl Shell {
             stderr: out.as_fd(),
             terminal: self.service.terminal,
             extra: &self.extra,
+            mark: Mark::Service,
         };
         self.spawner.spawn(&command, &surroundings)
     }

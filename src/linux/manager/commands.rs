@@ -1,0 +1,145 @@
+//! Runs what the decider asks for: a service's commands, and its probes. Chooses nothing but the words.
+
+use std::{os::fd::AsFd, time::Duration};
+
+use super::{Manager, NOTIFY, PROBE, token};
+use crate::{
+    config::{CheckRule, Command, Inherit, Probe, ReadyRule, Service, ServiceName},
+    linux::{
+        named,
+        probes::Probes,
+        spawn::{Mark, Surroundings},
+    },
+    process::ProcessId,
+    supervisor::{Event, Probing, Purpose, ServiceId},
+    text::cannot,
+};
+
+/// How long it may take to ask an address that is asked again anyway; the decider ends probes a little later.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Manager {
+    /// Starts a service's command; tells what came of it.
+    pub(super) fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
+        let spawned = match purpose {
+            Purpose::Start => self.spawn_start(service),
+            Purpose::Stop => match self.supervisor.config(service).stop.clone() {
+                Some(command) => self.spawn_for(service, &command, false, &[]),
+                None => Err("cannot stop by command: none is configured".to_owned()),
+            },
+            Purpose::Probe(probing) => self.spawn_probe(service, probing),
+        };
+        match spawned {
+            Ok(process) => Event::Spawned { service, purpose, process },
+            Err(error) => Event::SpawnFailed { service, purpose, error },
+        }
+    }
+
+    /// Runs the start command, with a socket to notify where that is asked for.
+    fn spawn_start(&mut self, service: ServiceId) -> Result<ProcessId, String> {
+        let config = self.supervisor.config(service);
+        let command = config.start.clone();
+        let mut extra = Vec::new();
+        let watchdog = config.check.as_ref().filter(|check| check.rule == CheckRule::Notify);
+        if watchdog.is_some() || config.ready.rule == ReadyRule::Notify {
+            // A user that there is not yet is told by the start itself.
+            let user = config.identity.user.as_ref().and_then(named::user_id).unwrap_or_else(own_uid);
+            let token = token(NOTIFY, u64::from(service.0));
+            let path = self.notifier.open(&self.epoll, service, config.name.as_str(), user, token)?;
+            extra.push(("NOTIFY_SOCKET", path.display().to_string()));
+        }
+        if let Some(check) = watchdog {
+            extra.push(("WATCHDOG_USEC", check.every.as_micros().to_string()));
+        }
+        // A stop command or a probe takes the terminal from nobody.
+        let terminal = config.terminal;
+        self.spawn_for(service, &command, terminal, &extra)
+    }
+
+    /// Runs a command as the service, with its output.
+    fn spawn_for(
+        &mut self,
+        service: ServiceId,
+        command: &Command,
+        terminal: bool,
+        extra: &[(&str, String)],
+    ) -> Result<ProcessId, String> {
+        let outlet = self.outlet(service);
+        let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
+        let config = self.supervisor.config(service);
+        let surroundings =
+            Surroundings { service: config, stdout, stderr, mark: Mark::Service, terminal, extra };
+        let spawned = self.spawner.spawn(command, &surroundings).map_err(|error| error.to_string())?;
+        let process = spawned.id;
+        self.watcher.add_child(&self.epoll, spawned);
+        Ok(process)
+    }
+
+    /// Runs a probe: a command as the service, an address as a helper of musterd's own. What it says goes into a pipe.
+    fn spawn_probe(&mut self, service: ServiceId, probing: Probing) -> Result<ProcessId, String> {
+        let config = self.supervisor.config(service);
+        let helper;
+        let (command, owner) = match probe_of(config, probing).ok_or("cannot probe: nothing is configured")? {
+            (Asks::Command(command), _) => (command, config),
+            (Asks::Address(address), timeout) => {
+                helper = prober(&config.name, address, timeout);
+                (&helper.start, &helper)
+            }
+        };
+        let (read_end, write_end) =
+            Probes::pipe().map_err(|error| cannot("make a pipe for a probe's output")(error).to_string())?;
+        let (stdout, stderr) = (write_end.as_fd(), write_end.as_fd());
+        let surroundings =
+            Surroundings { service: owner, stdout, stderr, mark: Mark::Probe, terminal: false, extra: &[] };
+        let spawned = self.spawner.spawn(command, &surroundings).map_err(|error| error.to_string())?;
+        let process = spawned.id;
+        self.watcher.add_child(&self.epoll, spawned);
+        let token = token(PROBE, u64::from(process.pid.unsigned_abs()));
+        self.probes.add(&self.epoll, process, read_end, token);
+        Ok(process)
+    }
+}
+
+/// What a probe asks.
+enum Asks<'a> {
+    Command(&'a Command),
+    Address(&'a str),
+}
+
+/// What a service's probe asks, and how long that may take.
+fn probe_of(config: &Service, probing: Probing) -> Option<(Asks<'_>, Duration)> {
+    let (probe, timeout) = match probing {
+        Probing::Address(at) => {
+            let address = config.after_addresses.get(at as usize)?;
+            return Some((Asks::Address(address), ADDRESS_TIMEOUT));
+        }
+        Probing::Ready => match &config.ready.rule {
+            ReadyRule::Probe(probe) => (probe, config.ready.timeout.min(ADDRESS_TIMEOUT)),
+            ReadyRule::Started | ReadyRule::Log(_) | ReadyRule::Notify | ReadyRule::Delay(_) => return None,
+        },
+        Probing::Health => match config.check.as_ref().map(|check| (&check.rule, check.timeout))? {
+            (CheckRule::Probe(probe), timeout) => (probe, timeout),
+            (CheckRule::Notify, _) => return None,
+        },
+    };
+    let asks = match probe {
+        Probe::Exec(command) => Asks::Command(command),
+        Probe::Address(address) => Asks::Address(address),
+    };
+    Some((asks, timeout))
+}
+
+/// `musterd probe` by the same binary, even where its file was replaced. It gets nothing of the service but its name,
+/// and nothing of musterd's environment.
+fn prober(name: &ServiceName, address: &str, timeout: Duration) -> Service {
+    let timeout = humantime::format_duration(timeout).to_string();
+    let argv = ["/proc/self/exe", "probe", "--timeout", &timeout, "--", address];
+    let command = Command { argv: argv.map(str::to_owned).to_vec(), environment: Vec::new() };
+    let mut prober = Service::new(name.clone(), command);
+    prober.environment.inherit = Inherit::None;
+    prober
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
