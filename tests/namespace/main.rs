@@ -14,6 +14,7 @@ mod never;
 mod orphans;
 mod player;
 mod presence;
+mod readiness;
 mod shutdown;
 mod slow;
 mod surroundings;
@@ -34,6 +35,7 @@ fn main() {
     }
     let tests = [
         presence::TESTS,
+        readiness::TESTS,
         adoption::TESTS,
         matching::TESTS,
         orphans::TESTS,

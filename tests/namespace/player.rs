@@ -1,6 +1,6 @@
 //! Programs that no shell can be, played by this test's own binary under another name. Asserts nothing.
 
-use std::{fs, process::exit, thread};
+use std::{fs, os::unix::net::UnixDatagram, path::Path, process::exit, thread, time::Duration};
 
 use nix::{
     libc,
@@ -30,6 +30,7 @@ pub(crate) fn play_if_asked() {
         [_, PLAY, "idle", ..] => wait_for_ever(),
         [_, PLAY, "with-thread", name] => with_thread(name),
         [_, PLAY, "leader-ends"] => leader_ends(),
+        [_, PLAY, "teller", folder] => teller(Path::new(folder)),
         [_, PLAY, "crowd", count] => crowd(count.parse().expect("a number of processes")),
         [_, PLAY, ..] => panic!("no such role: {words:?}"),
         _ => {}
@@ -55,6 +56,20 @@ fn leader_ends() -> ! {
     // on this stack) holds, as the other thread borrowed nothing.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     exit(1)
+}
+
+/// A service that tells musterd what its test puts into the file `say` (sd_notify(3)), and then removes the file.
+#[expect(clippy::disallowed_methods, reason = "the interval between two looks")]
+fn teller(folder: &Path) -> ! {
+    let to = std::env::var_os("NOTIFY_SOCKET").expect("whom to tell");
+    let socket = UnixDatagram::unbound().expect("a socket");
+    loop {
+        if let Ok(text) = fs::read(folder.join("say")) {
+            socket.send_to(&text, &to).expect("musterd hears");
+            fs::remove_file(folder.join("say")).expect("the test's file");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A process with as many children, which cost little memory.
