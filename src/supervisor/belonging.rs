@@ -31,6 +31,12 @@ pub(super) struct Owner {
 }
 
 impl Owner {
+    /// The process that is meant, if it is certainly another one than this, which has its PID.
+    pub(super) fn other_than(self, process: ProcessId) -> Option<ProcessId> {
+        let is_other = self.start != 0 && process.start != 0 && self.start != process.start;
+        is_other.then_some(ProcessId { pid: process.pid, start: self.start })
+    }
+
     /// Whether this is the process, not a former one with its PID: an orphan whose end is told late, for one.
     /// The start of what was spawned may not be known; then it is 0.
     pub(super) fn is_of(self, process: ProcessId) -> bool {

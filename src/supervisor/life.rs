@@ -21,16 +21,15 @@ const NOT_EXECUTED: u8 = 127;
 impl Supervisor {
     /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
     pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
-        let missing = self.missing(id);
+        if self.waits_for_others(now, id) {
+            return;
+        }
         let service = &self.services[id];
         let answered = match service.state {
-            State::Waiting { answered } if missing.is_empty() => answered,
+            State::Waiting { answered } => answered,
             _ => 0,
         };
-        if !missing.is_empty() {
-            let reason = Reason::After(missing.join(", "));
-            self.set(now, id, State::Waiting { answered }, reason);
-        } else if let Some(address) = service.config.after_addresses.get(answered) {
+        if let Some(address) = service.config.after_addresses.get(answered) {
             let reason = Reason::Address { address: address.clone(), said: None };
             self.set(now, id, State::Waiting { answered }, reason);
             if self.services[id].probe.is_none() {
@@ -43,10 +42,14 @@ impl Supervisor {
         }
     }
 
-    /// What the service comes after and that is not there yet.
-    fn missing(&self, id: ServiceId) -> Vec<String> {
+    /// Waits, if what the service comes after is not there yet.
+    fn waits_for_others(&mut self, now: Time, id: ServiceId) -> bool {
         let after = self.services[id].after.iter().map(|&after| &self.services[after]);
-        after.filter(|after| !after.is_reached()).map(Service::awaited).collect()
+        let missing: Vec<String> = after.filter(|after| !after.is_reached()).map(Service::awaited).collect();
+        if !missing.is_empty() {
+            self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing.join(", ")));
+        }
+        !missing.is_empty()
     }
 
     /// An address that the service waits for answers.
@@ -74,7 +77,7 @@ impl Supervisor {
 
     /// Starts the service, of which a look has just shown nothing, unless its pause lasts.
     pub(super) fn start(&mut self, now: Time, id: ServiceId) {
-        if !self.is_given_up(now, id) && !self.back_off(now, id) {
+        if !self.is_given_up(now, id) && !self.back_off(now, id) && !self.waits_for_others(now, id) {
             let service = &mut self.services[id];
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
@@ -152,6 +155,12 @@ impl Supervisor {
     }
 
     pub(super) fn spawned(&mut self, now: Time, id: ServiceId, purpose: Purpose, process: ProcessId) {
+        // A process that musterd watched, but did not start, has ended if its PID has come again.
+        if let Some(former) = self.owners.get(&process.pid).and_then(|owner| owner.other_than(process)) {
+            self.ended(now, former, Exit::Unknown);
+        }
+        // The same of the session of a probe that ended.
+        self.probed.remove(&process.pid);
         self.own(id, process);
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process),
@@ -291,9 +300,6 @@ impl Supervisor {
             let pause = self.note(now, id, cause, Some(now.since(gone.since)));
             if !again {
                 return self.go_on(now, id);
-            }
-            if !self.missing(id).is_empty() {
-                return self.retry(now, id);
             }
             self.start(now, id);
             let next = Some(format!("starting again {}", in_time(pause)));

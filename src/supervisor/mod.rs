@@ -45,10 +45,11 @@ use crate::{
     time::Time,
 };
 use belonging::Owner;
+use probe::Probed;
 use requests::Waiter;
 use service::{Cause, Service, Services};
 use shutdown::Phase;
-use state::{Goal, Reason, Session, State};
+use state::{Goal, Reason, State};
 
 /// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
 /// passes, and messages more often than this help nobody.
@@ -83,7 +84,7 @@ pub struct Supervisor {
     /// Processes of a service's name that left its session: on their own.
     apart: HashMap<ProcessId, ServiceId>,
     /// The sessions of probes that run, or that may have left processes there, by their leaders' PIDs.
-    probed: HashMap<Pid, Session>,
+    probed: HashMap<Pid, Probed>,
     /// What must be looked at to know whether probes that ended left anybody.
     probes_left: Option<Look>,
     /// Whether all that is managed are tasks: then musterd ends with the last of them.
@@ -257,6 +258,7 @@ impl Supervisor {
                     self.looking.insert(id);
                 }
             }
+            let is_asked_for = self.asks_for(id, Purpose::Start);
             match &mut self.services[id].state {
                 State::Seeking(seek) => {
                     if seek.later.take_if(|later| later.at <= now).is_some() {
@@ -268,9 +270,10 @@ impl Supervisor {
                 State::Readying { until, .. } if *until <= now => self.readying_over(now, id),
                 State::Stopping(_) => self.kill_if_late(now, id),
                 // The answer comes at once: it was lost.
-                State::Spawning => self.pursue(now, id),
+                State::Spawning if !is_asked_for => self.pursue(now, id),
                 State::Stopped
                 | State::Waiting { .. }
+                | State::Spawning
                 | State::Starting { .. }
                 | State::Readying { .. }
                 | State::Running { .. }
@@ -281,6 +284,11 @@ impl Supervisor {
             }
             self.probe_due(now, id);
         }
+    }
+
+    /// Whether this very step asks for the command.
+    fn asks_for(&self, service: ServiceId, purpose: Purpose) -> bool {
+        self.actions.contains(&Action::Spawn { service, purpose })
     }
 
     /// Changes the state; `since` is kept while people see the same one.

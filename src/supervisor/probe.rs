@@ -9,11 +9,12 @@ use super::{
     Action, Look, Probing, Purpose, ServiceId, Supervisor,
     census::Census,
     health,
-    state::{Reason, Session, State},
+    seek::started,
+    state::{Reason, State},
 };
 use crate::{
     config::{CheckRule, Probe as ProbeConfig, ReadyRule},
-    process::{Exit, Life, ProcessId},
+    process::{Exit, Life, Process, ProcessId},
     time::Time,
 };
 
@@ -38,6 +39,13 @@ pub(super) enum ProbeRun {
     Working { probing: Probing, process: ProcessId, until: Time, said: Option<String> },
     /// The service itself must say by then that it lives.
     Silence { until: Time },
+}
+
+/// A probe's session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probed {
+    /// When the probe's end was heard of: who is younger is not what it left.
+    ended: Option<Time>,
 }
 
 impl ProbeRun {
@@ -87,7 +95,7 @@ impl Supervisor {
     }
 
     pub(super) fn probe_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId) {
-        self.probed.insert(process.pid, Session::joined_by(process, process.pid));
+        self.probed.insert(process.pid, Probed { ended: None });
         match self.services[id].probe {
             Some(ProbeRun::Asked { probing }) => {
                 let until = now + self.probe_patience(id, probing);
@@ -134,6 +142,7 @@ impl Supervisor {
     /// A probe's process ended. Whoever it left is looked for.
     pub(super) fn probe_ended(&mut self, now: Time, id: ServiceId, process: ProcessId, exit: Exit) {
         self.probes_left = self.probes_left.max(Some(Look::Orphans));
+        self.probed.insert(process.pid, Probed { ended: Some(now) });
         let service = &mut self.services[id];
         if let Some(ProbeRun::Working { probing, process: working, said, .. }) = &service.probe
             && working.pid == process.pid
@@ -164,7 +173,9 @@ impl Supervisor {
         match self.services[id].probe.clone() {
             Some(ProbeRun::Pause { probing, until }) if until <= now => self.run_probe(id, probing),
             // The answer comes at once: it was lost.
-            Some(ProbeRun::Asked { probing }) => self.run_probe(id, probing),
+            Some(ProbeRun::Asked { probing }) if !self.asks_for(id, Purpose::Probe(probing)) => {
+                self.run_probe(id, probing);
+            }
             Some(ProbeRun::Working { probing, process, until, .. }) if until <= now => {
                 self.actions.push(Action::Signal { process, signal: Signal::SIGKILL as i32 });
                 self.services[id].probe = None;
@@ -172,7 +183,13 @@ impl Supervisor {
                 self.probe_answered(now, id, probing, Err(format!("no answer within {patience}")));
             }
             Some(ProbeRun::Silence { until }) if until <= now => self.fell_silent(now, id),
-            Some(ProbeRun::Pause { .. } | ProbeRun::Working { .. } | ProbeRun::Silence { .. }) | None => {}
+            Some(
+                ProbeRun::Pause { .. }
+                | ProbeRun::Asked { .. }
+                | ProbeRun::Working { .. }
+                | ProbeRun::Silence { .. },
+            )
+            | None => {}
         }
     }
 
@@ -211,19 +228,21 @@ impl Supervisor {
     /// Nobody new is musterd's child: no probe left any.
     pub(super) fn probes_left_nobody(&mut self) {
         self.probes_left = None;
-        let is_at_work = |leader: &i32| self.owners.contains_key(leader);
-        self.probed.retain(|leader, _| is_at_work(leader));
+        self.probed.retain(|_, probed| probed.ended.is_none());
     }
 
     /// Kills what probes that ended have left: in their sessions, and by their mark those that left these.
     pub(super) fn end_what_probes_left(&mut self, census: &Census) {
         self.probes_left = None;
-        let ended = self.probed.iter().filter(|(leader, _)| !self.owners.contains_key(leader));
+        let left_by = |process: &Process, ended: Time| {
+            process.life == Life::Alive && !process.foreign && started(process.id) <= ended
+        };
+        let ended = self.probed.iter().filter_map(|(leader, probed)| Some((leader, probed.ended?)));
         let in_sessions: Vec<ProcessId> = ended
-            .filter(|(_, session)| session.is_in(census.table))
-            .flat_map(|(leader, _)| census.in_session(*leader))
-            .filter(|process| process.life == Life::Alive && !process.foreign)
-            .map(|process| process.id)
+            .flat_map(|(leader, ended)| {
+                let members = census.in_session(*leader).iter();
+                members.filter(move |process| left_by(process, ended)).map(|process| process.id)
+            })
             .collect();
         let strays = census.table.processes.iter().filter(|process| {
             process.probe
@@ -236,8 +255,7 @@ impl Supervisor {
         let signal = Signal::SIGKILL as i32;
         let left = in_sessions.iter().chain(strays.iter().filter(|stray| !in_sessions.contains(stray)));
         self.actions.extend(left.map(|&process| Action::Signal { process, signal }));
-        let owners = &self.owners;
-        self.probed.retain(|leader, _| owners.contains_key(leader) || !census.in_session(*leader).is_empty());
+        self.probed.retain(|leader, probed| probed.ended.is_none() || !census.in_session(*leader).is_empty());
     }
 
     /// The first probe of a service that has just become ready, or the time within which it must say something.

@@ -130,7 +130,7 @@ impl Kernel {
         if self.recycles {
             self.next_pid = FIRST_PID;
         }
-        loop {
+        for _ in 0..=self.pid_max {
             let pid = self.next_pid;
             self.next_pid = if pid >= self.pid_max { FIRST_PID } else { pid + 1 };
             let used = self.processes.contains_key(&pid)
@@ -141,6 +141,7 @@ impl Kernel {
                 return pid;
             }
         }
+        panic!("no PID is left: something goes round and round at one instant");
     }
 
     /// Forks and executes; `parent` 0 is what lies outside (`docker exec`).

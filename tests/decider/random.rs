@@ -285,7 +285,7 @@ impl Life {
         let image = if self.configs[at].kind == config::Kind::Task {
             let code = if healthy { 0 } else { self.choice.below(2) as i32 };
             let command = kind.main(&name, &mut self.choice).argv.join(" ");
-            Image::new(&command).exits(self.choice.milliseconds(), code)
+            Image::new(&command).exits(10 + self.choice.milliseconds(), code)
         } else {
             kind.program(&name, &mut self.choice, healthy)
         };
