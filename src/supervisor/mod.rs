@@ -258,7 +258,8 @@ impl Supervisor {
                     self.looking.insert(id);
                 }
             }
-            let is_asked_for = self.asks_for(id, Purpose::Start);
+            let is_asked_for =
+                matches!(self.services[id].state, State::Spawning) && self.asks_for(id, Purpose::Start);
             match &mut self.services[id].state {
                 State::Seeking(seek) => {
                     if seek.later.take_if(|later| later.at <= now).is_some() {
