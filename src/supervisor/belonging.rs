@@ -55,7 +55,9 @@ impl Supervisor {
     pub(super) fn taken(&self, table: &Table, seeking: &HashSet<ServiceId>) -> HashSet<Pid> {
         let mut sessions = self.sessions_held(table);
         sessions.retain(|_, service| !seeking.contains(service));
-        let is_probes = |process: &Process| self.probed.contains_key(&process.session);
+        let is_probes = |process: &Process| {
+            self.probed.get(&process.session).is_some_and(|probed| probed.may_hold(process))
+        };
         let held = table
             .processes
             .iter()

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    Action, Cause, Probing, Purpose, ServiceId, Supervisor, backoff,
+    Action, Cause, Purpose, ServiceId, Supervisor, backoff,
     pattern::Launcher,
     policy::{self, Verdict},
-    service::Service,
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
 };
 use crate::{
-    config::{LogLevel, StartLimit},
+    config::LogLevel,
     process::{Exit, ProcessId},
     time::Time,
 };
@@ -19,58 +18,7 @@ use crate::{
 const NOT_EXECUTED: u8 = 127;
 
 impl Supervisor {
-    /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
-    pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
-        if self.waits_for_others(now, id) {
-            return;
-        }
-        let service = &self.services[id];
-        let answered = match service.state {
-            State::Waiting { answered } => answered,
-            _ => 0,
-        };
-        if let Some(address) = service.config.after_addresses.get(answered) {
-            let reason = Reason::Address { address: address.clone(), said: None };
-            self.set(now, id, State::Waiting { answered }, reason);
-            if self.services[id].probe.is_none() {
-                self.run_probe(id, Probing::Address(u32::try_from(answered).unwrap_or(u32::MAX)));
-            }
-        } else if service.is_single_run() && service.recorded.is_none() {
-            self.start(now, id);
-        } else {
-            self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
-        }
-    }
-
-    /// Waits, if what the service comes after is not there yet.
-    fn waits_for_others(&mut self, now: Time, id: ServiceId) -> bool {
-        let after = self.services[id].after.iter().map(|&after| &self.services[after]);
-        let missing: Vec<String> = after.filter(|after| !after.is_reached()).map(Service::awaited).collect();
-        if !missing.is_empty() {
-            self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing.join(", ")));
-        }
-        !missing.is_empty()
-    }
-
-    /// An address that the service waits for answers.
-    pub(super) fn address_answered(&mut self, now: Time, id: ServiceId) {
-        if let State::Waiting { answered } = &mut self.services[id].state {
-            *answered += 1;
-            self.pursue(now, id);
-        }
-    }
-
-    /// A service has come into another state: what waits for it may go on, or shows why it can't.
-    pub(super) fn reconsider_dependents(&mut self, now: Time, id: ServiceId) {
-        for dependent in self.services[id].dependents.clone() {
-            let service = &self.services[dependent];
-            if matches!(service.state, State::Waiting { .. }) && service.goal == Goal::Up {
-                self.pursue(now, dependent);
-            }
-        }
-    }
-
-    fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
+    pub(super) fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
         let reason = self.services[id].reason.clone();
         self.set(now, id, State::Seeking(seek), reason);
     }
@@ -95,52 +43,6 @@ impl Supervisor {
         }
     }
 
-    /// Nothing of the service is left, and it is wanted: its policy says what follows.
-    pub(super) fn go_on(&mut self, now: Time, id: ServiceId) {
-        let service = &self.services[id];
-        let verdict = service.cause.as_ref().map(|cause| policy::verdict(&service.config, cause));
-        match verdict {
-            None | Some(Verdict::Again) => self.retry(now, id),
-            Some(Verdict::Exited) => self.end_for_good(now, id, State::Exited, None),
-            Some(Verdict::Failed) => self.end_for_good(now, id, State::Failed, None),
-        }
-    }
-
-    /// Whether the next start would be one too many: then it is not made.
-    fn is_given_up(&mut self, now: Time, id: ServiceId) -> bool {
-        let service = &self.services[id];
-        let is_at_limit = service.is_at_limit(now.max(service.not_before));
-        if is_at_limit {
-            let limit = service.config.start_limit;
-            self.end_for_good(now, id, State::Failed, limit);
-        }
-        is_at_limit
-    }
-
-    /// The service is not started again.
-    fn end_for_good(&mut self, now: Time, id: ServiceId, state: State, limit: Option<StartLimit>) {
-        let service = &self.services[id];
-        let reason = match &service.cause {
-            Some(Cause::Ended(gone)) if matches!(state, State::Exited) => {
-                Reason::Over { gone: *gone, policy: policy::words(&service.config, *gone) }
-            }
-            Some(_) | None => Reason::GivenUp { cause: service.cause_text(), limit },
-        };
-        let (essential, name) = (service.config.essential, service.config.name.clone());
-        let (level, message) = match state {
-            State::Exited => (LogLevel::Info, "exited"),
-            _ => (LogLevel::Error, "failed"),
-        };
-        let code = if matches!(state, State::Failed) { service.last_code.max(1) } else { service.last_code };
-        let next = essential.then(|| "it is essential: ending all".to_owned());
-        self.tell(level, id, None, (message, reason.to_string(), next));
-        let what = state.name();
-        self.set(now, id, state, reason);
-        if essential {
-            self.end_with(now, code, &format!("essential service \"{name}\" has {what}"));
-        }
-    }
-
     fn back_off(&mut self, now: Time, id: ServiceId) -> bool {
         let until = self.services[id].not_before;
         let lasts = until > now;
@@ -159,8 +61,6 @@ impl Supervisor {
         if let Some(former) = self.owners.get(&process.pid).and_then(|owner| owner.other_than(process)) {
             self.ended(now, former, Exit::Unknown);
         }
-        // The same of the session of a probe that ended.
-        self.probed.remove(&process.pid);
         self.own(id, process);
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process),
@@ -249,7 +149,7 @@ impl Supervisor {
         let service = &mut self.services[id];
         service.wrapper.take_if(|wrapper| wrapper.pid == process.pid);
         let stays = service.wrapper.is_some();
-        if self.probed.contains_key(&process.pid) {
+        if self.probed.get(&process.pid).is_some_and(|probed| probed.runs()) {
             return self.probe_ended(now, id, process, exit);
         }
         self.actions.push(Action::FlushOutput(id));
@@ -327,28 +227,6 @@ impl Supervisor {
             format!("start command {pid} exited 0 but left no process that {}", self.described(id))
         } else {
             format!("start command {pid} {}", gone.exit)
-        }
-    }
-}
-
-impl Service {
-    /// Its name, and why it cannot be waited for with hope.
-    fn awaited(&self) -> String {
-        let name = &self.config.name;
-        match self.state {
-            State::Failed => format!("{name}, which failed: {}", self.reason),
-            State::Exited => format!("{name}, which exited"),
-            State::Stopped if self.goal == Goal::Down => format!("{name}, which is stopped"),
-            State::Unhealthy { .. } => format!("{name}, which is unhealthy"),
-            State::Stopped
-            | State::Waiting { .. }
-            | State::Seeking(_)
-            | State::Spawning
-            | State::Starting { .. }
-            | State::Readying { .. }
-            | State::Running { .. }
-            | State::Stopping(_)
-            | State::Backoff { .. } => name.to_string(),
         }
     }
 }

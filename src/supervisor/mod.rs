@@ -16,6 +16,7 @@ mod life;
 mod matching;
 mod named;
 mod notify;
+mod order;
 mod pattern;
 mod policy;
 mod presence;
@@ -89,6 +90,8 @@ pub struct Supervisor {
     probes_left: Option<Look>,
     /// Whether all that is managed are tasks: then musterd ends with the last of them.
     has_tasks_only: bool,
+    /// An essential service ended in this step: with what code musterd ends, and why.
+    essential_end: Option<(u8, String)>,
     /// What musterd exits with once it is asked to end.
     exit_code: u8,
     /// The services that need a look.
@@ -137,6 +140,7 @@ impl Supervisor {
             probed: HashMap::new(),
             probes_left: None,
             has_tasks_only: config.services.iter().all(|service| service.kind == Kind::Task),
+            essential_end: None,
             exit_code: 0,
             looking: BTreeSet::new(),
             ends: 0,
@@ -189,6 +193,9 @@ impl Supervisor {
             Event::Asked { client, request } => self.asked(now, client, request),
             Event::HungUp { client } => self.hung_up(client),
             Event::Terminate { cause } => self.terminate(now, &cause),
+        }
+        if let Some((code, cause)) = self.essential_end.take() {
+            self.end_with(now, code, &cause);
         }
         self.end_when_tasks_are_done(now);
         self.proceed_shutdown(now);

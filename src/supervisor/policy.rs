@@ -1,11 +1,12 @@
-//! Whether what ended is started again, and when a service is given up. Starts and ends nothing.
+//! Whether what ended is started again, and when a service is given up.
 
 use super::{
+    ServiceId, Supervisor,
     service::{Cause, Service},
-    state::Gone,
+    state::{Gone, Reason, State},
 };
 use crate::{
-    config::{Kind, Restart, Service as ServiceConfig},
+    config::{Kind, LogLevel, Restart, Service as ServiceConfig, StartLimit},
     process::Exit,
     time::Time,
 };
@@ -72,6 +73,55 @@ pub(super) fn words(service: &ServiceConfig, gone: Gone) -> &'static str {
         (Kind::Service, Restart::OnFailure) => "; restart = \"on-failure\"",
         (Kind::Task | Kind::Service, _) if service.terminal => "",
         (Kind::Task | Kind::Service, _) => "; restart = \"never\"",
+    }
+}
+
+impl Supervisor {
+    /// Nothing of the service is left, and it is wanted: its policy says what follows.
+    pub(super) fn go_on(&mut self, now: Time, id: ServiceId) {
+        let service = &self.services[id];
+        let verdict = service.cause.as_ref().map(|cause| verdict(&service.config, cause));
+        match verdict {
+            None | Some(Verdict::Again) => self.retry(now, id),
+            Some(Verdict::Exited) => self.end_for_good(now, id, State::Exited, None),
+            Some(Verdict::Failed) => self.end_for_good(now, id, State::Failed, None),
+        }
+    }
+
+    /// Whether the next start would be one too many: then it is not made.
+    pub(super) fn is_given_up(&mut self, now: Time, id: ServiceId) -> bool {
+        let service = &self.services[id];
+        let is_at_limit = service.is_at_limit(now.max(service.not_before));
+        if is_at_limit {
+            let limit = service.config.start_limit;
+            self.end_for_good(now, id, State::Failed, limit);
+        }
+        is_at_limit
+    }
+
+    /// The service is not started again.
+    fn end_for_good(&mut self, now: Time, id: ServiceId, state: State, limit: Option<StartLimit>) {
+        let service = &self.services[id];
+        let reason = match &service.cause {
+            Some(Cause::Ended(gone)) if matches!(state, State::Exited) => {
+                Reason::Over { gone: *gone, policy: words(&service.config, *gone) }
+            }
+            Some(_) | None => Reason::GivenUp { cause: service.cause_text(), limit },
+        };
+        let (essential, name) = (service.config.essential, service.config.name.clone());
+        let (level, message) = match state {
+            State::Exited => (LogLevel::Info, "exited"),
+            _ => (LogLevel::Error, "failed"),
+        };
+        let code = if matches!(state, State::Failed) { service.last_code.max(1) } else { service.last_code };
+        let next = essential.then(|| "it is essential: ending all".to_owned());
+        self.tell(level, id, None, (message, reason.to_string(), next));
+        let what = state.name();
+        self.set(now, id, state, reason);
+        if essential {
+            let cause = format!("essential service \"{name}\" has {what}");
+            self.essential_end.get_or_insert((code, cause));
+        }
     }
 }
 

@@ -44,8 +44,19 @@ pub(super) enum ProbeRun {
 /// A probe's session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probed {
-    /// When the probe's end was heard of: who is younger is not what it left.
+    /// When the probe's end was heard of.
     ended: Option<Time>,
+}
+
+impl Probed {
+    pub(super) fn runs(self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Whether this process of a session with its ID can be of the probe: who is younger than its end is not.
+    pub(super) fn may_hold(self, process: &Process) -> bool {
+        self.ended.is_none_or(|ended| started(process.id) <= ended)
+    }
 }
 
 impl ProbeRun {
@@ -228,21 +239,19 @@ impl Supervisor {
     /// Nobody new is musterd's child: no probe left any.
     pub(super) fn probes_left_nobody(&mut self) {
         self.probes_left = None;
-        self.probed.retain(|_, probed| probed.ended.is_none());
+        self.probed.retain(|_, probed| probed.runs());
     }
 
     /// Kills what probes that ended have left: in their sessions, and by their mark those that left these.
     pub(super) fn end_what_probes_left(&mut self, census: &Census) {
         self.probes_left = None;
-        let left_by = |process: &Process, ended: Time| {
-            process.life == Life::Alive && !process.foreign && started(process.id) <= ended
-        };
-        let ended = self.probed.iter().filter_map(|(leader, probed)| Some((leader, probed.ended?)));
+        let ended = self.probed.iter().filter(|(_, probed)| !probed.runs());
         let in_sessions: Vec<ProcessId> = ended
-            .flat_map(|(leader, ended)| {
-                let members = census.in_session(*leader).iter();
-                members.filter(move |process| left_by(process, ended)).map(|process| process.id)
+            .flat_map(|(leader, probed)| {
+                census.in_session(*leader).iter().filter(|process| probed.may_hold(process))
             })
+            .filter(|process| process.life == Life::Alive && !process.foreign)
+            .map(|process| process.id)
             .collect();
         let strays = census.table.processes.iter().filter(|process| {
             process.probe
@@ -255,7 +264,7 @@ impl Supervisor {
         let signal = Signal::SIGKILL as i32;
         let left = in_sessions.iter().chain(strays.iter().filter(|stray| !in_sessions.contains(stray)));
         self.actions.extend(left.map(|&process| Action::Signal { process, signal }));
-        self.probed.retain(|leader, probed| probed.ended.is_none() || !census.in_session(*leader).is_empty());
+        self.probed.retain(|leader, probed| probed.runs() || !census.in_session(*leader).is_empty());
     }
 
     /// The first probe of a service that has just become ready, or the time within which it must say something.

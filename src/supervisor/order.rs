@@ -1,0 +1,83 @@
+//! What comes after what: a service that is wanted waits until all that it comes after is ready. Starts nothing itself.
+
+use super::{
+    Probing, ServiceId, Supervisor,
+    service::Service,
+    state::{Goal, Reason, Seek, State},
+};
+use crate::time::Time;
+
+impl Supervisor {
+    /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
+    pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
+        if self.waits_for_others(now, id) {
+            return;
+        }
+        let service = &self.services[id];
+        let answered = match service.state {
+            State::Waiting { answered } => answered,
+            _ => 0,
+        };
+        if let Some(address) = service.config.after_addresses.get(answered) {
+            let reason = Reason::Address { address: address.clone(), said: None };
+            self.set(now, id, State::Waiting { answered }, reason);
+            if self.services[id].probe.is_none() {
+                self.run_probe(id, Probing::Address(u32::try_from(answered).unwrap_or(u32::MAX)));
+            }
+        } else if service.is_single_run() && service.recorded.is_none() {
+            self.start(now, id);
+        } else {
+            self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
+        }
+    }
+
+    /// Waits, if what the service comes after is not there yet.
+    pub(super) fn waits_for_others(&mut self, now: Time, id: ServiceId) -> bool {
+        let after = self.services[id].after.iter().map(|&after| &self.services[after]);
+        let missing: Vec<String> = after.filter(|after| !after.is_reached()).map(Service::awaited).collect();
+        if !missing.is_empty() {
+            self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing.join(", ")));
+        }
+        !missing.is_empty()
+    }
+
+    /// An address that the service waits for answers.
+    pub(super) fn address_answered(&mut self, now: Time, id: ServiceId) {
+        if let State::Waiting { answered } = &mut self.services[id].state {
+            *answered += 1;
+            self.pursue(now, id);
+        }
+    }
+
+    /// A service has come into another state: what waits for it may go on, or shows why it can't.
+    pub(super) fn reconsider_dependents(&mut self, now: Time, id: ServiceId) {
+        for dependent in self.services[id].dependents.clone() {
+            let service = &self.services[dependent];
+            if matches!(service.state, State::Waiting { .. }) && service.goal == Goal::Up {
+                self.pursue(now, dependent);
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Its name, and why it cannot be waited for with hope.
+    fn awaited(&self) -> String {
+        let name = &self.config.name;
+        match self.state {
+            State::Failed => format!("{name}, which failed: {}", self.reason),
+            State::Exited => format!("{name}, which exited"),
+            State::Stopped if self.goal == Goal::Down => format!("{name}, which is stopped"),
+            State::Unhealthy { .. } => format!("{name}, which is unhealthy"),
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. } => name.to_string(),
+        }
+    }
+}
