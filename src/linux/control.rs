@@ -9,6 +9,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::epoll::{Epoll, EpollEvent, EpollFlags},
     unistd::Uid,
 };
@@ -23,6 +24,7 @@ use bind::{SocketFile, bind_path};
 pub use connection::Peer;
 use connection::{Connection, Heard};
 
+use super::reserve::Reserve;
 use crate::{
     protocol::{Request, Response},
     supervisor::ClientId,
@@ -35,6 +37,9 @@ const MAX_CLIENTS: usize = 256;
 
 /// Bytes of answers that wait to be read, of all clients together: some 50 answers about 1,000 services each.
 const MAX_QUEUED: usize = 16 * 1024 * 1024;
+
+/// Clients that are heard even where services have all the descriptors: one that asks, and one that looks meanwhile.
+const RESERVED: usize = 2;
 
 /// Clients accepted at a time, so that a flood of them has one such turn among the other events.
 const ACCEPTS: usize = 64;
@@ -73,6 +78,7 @@ pub struct Control {
     asked: VecDeque<Asked>,
     hung_up: VecDeque<ClientId>,
     paused_until: Option<Time>,
+    reserve: Reserve,
 }
 
 impl Control {
@@ -82,7 +88,13 @@ impl Control {
     /// [`BindError::InUse`] if a manager listens there; a dead one's socket is replaced.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
         let (listener, file) = bind_path(path)?;
+        let reserve = Reserve::new(RESERVED).map_err(|error| BindError::Failed {
+            path: path.to_owned(),
+            step: "reserve descriptors for clients",
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+        })?;
         Ok(Self {
+            reserve,
             listener,
             _file: file,
             tag: 0,
@@ -155,7 +167,7 @@ impl Control {
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ if self.close_idle(epoll) => {}
+                    _ if self.close_idle(epoll) || self.reserve.release_one() => {}
                     _ => {
                         self.listen(epoll, false);
                         self.paused_until = Some(now + PAUSE);
@@ -231,6 +243,8 @@ impl Control {
             // Closing alone would not do while a child that has not executed yet holds a copy.
             let _ = epoll.delete(&client.stream);
         }
+        // Only now is its descriptor free.
+        self.reserve.refill();
     }
 
     fn listen(&self, epoll: &Epoll, on: bool) {

@@ -27,6 +27,7 @@ use super::{
     child::{Failure, Order, Session},
     environment::{self, DEFAULT_PATH, Variables},
     identity::{self, Account},
+    reserve::Reserve,
     setup::Setup,
     spawn_error::Refusal,
     stat, terminal,
@@ -50,6 +51,8 @@ pub struct Spawner {
     files_limit: Option<libc::rlimit>,
     environment: environment::Own,
     maker: Maker,
+    /// To find out the start of a process that took the last descriptor.
+    reserve: Reserve,
 }
 
 /// What a command runs in.
@@ -112,6 +115,7 @@ impl Spawner {
                 .map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
             environment: environment::Own::read(),
             maker: Maker::new().map_err(cannot("make a stack for new processes"))?,
+            reserve: Reserve::new(1).map_err(cannot("reserve descriptors for new processes"))?,
         })
     }
 
@@ -196,7 +200,10 @@ impl Spawner {
             }
             error
         })?;
-        Ok(spawned(pid, pidfd, session))
+        self.reserve.release();
+        let spawned = spawned(pid, pidfd, session);
+        self.reserve.refill();
+        Ok(spawned)
     }
 }
 

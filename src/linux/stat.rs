@@ -52,13 +52,19 @@ pub(super) fn read(pid: Pid) -> Result<Stat> {
 /// Reads the facts of a process; `None` where there is none that musterd may see.
 ///
 /// # Errors
-/// It could not be found out: there is no descriptor or memory left.
+/// It could not be found out: there is no descriptor or memory left, or whatever else it is.
 pub(super) fn find(pid: Pid) -> Result<Option<Stat>> {
     match read(pid) {
         Ok(stat) => Ok(Some(stat)),
-        Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(errno),
-        Err(_) => Ok(None),
+        Err(errno) if is_absence(errno) => Ok(None),
+        Err(errno) => Err(errno),
     }
+}
+
+/// Whether an error of reading a file of `/proc/PID` says that there is no such process, or none that musterd may see
+/// (`hidepid` of proc(5), or a file that only its own user may read).
+pub(super) fn is_absence(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM)
 }
 
 /// Whether this very process is there and not dead, for all that can be found out: nobody is declared dead for
