@@ -110,6 +110,8 @@ struct Manager {
     store: Option<Store>,
     /// What the record was when it was last written.
     recorded: BTreeMap<String, Entry>,
+    /// Why it could not be written then, as it was told.
+    record_failed: Option<String>,
     supervisor: Supervisor,
     /// Its next deadline as it was when last asked for.
     deadline: Option<Time>,
@@ -152,6 +154,7 @@ impl Manager {
                 .map_err(cannot("look at the processes"))?
                 .with_users(config.services.iter().any(|service| service.matching.needs_users())),
             recorded: BTreeMap::new(),
+            record_failed: None,
             exit: None,
             deadline: None,
             is_deadline_old: true,
@@ -499,12 +502,23 @@ impl Manager {
             .mains()
             .map(|(name, known)| (name.to_owned(), Entry { main: known.main, restarts: known.restarts }))
             .collect();
-        if services != self.recorded {
-            self.recorded.clone_from(&services);
-            if let Err(error) = store.save(&Record { services }) {
-                tracing::warn!(cause = %error, "cannot keep the record");
-            }
+        if services == self.recorded {
+            return;
         }
+        // What could not be written is tried again in the next turn that steps anything.
+        let told = match store.save(&Record { services: services.clone() }) {
+            Ok(()) => {
+                self.recorded = services;
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(cause) = told.as_ref().filter(|_| told != self.record_failed) {
+            let consequence =
+                "trying again; a musterd that is killed meanwhile finds its services by other rules";
+            tracing::warn!(cause, consequence, "cannot keep the record");
+        }
+        self.record_failed = told;
     }
 }
 

@@ -84,7 +84,7 @@ impl Manager {
         }
         let name = self.supervisor.config(service).name.as_str();
         let added = self.output.add_service(name);
-        let outlet = added.map_err(|error| descriptors::pipes_missing(self.outlets.len(), &error))?;
+        let outlet = added.map_err(|error| descriptors::pipes_missing(&error))?;
         self.outlets[service.0 as usize] = Some(outlet);
         Ok(outlet)
     }

@@ -28,14 +28,14 @@ pub(super) fn warn_if_few(services: usize) {
     }
 }
 
-/// Why there are no pipes for a service; where descriptors are out, also how many it takes.
-pub(super) fn pipes_missing(services: usize, error: &io::Error) -> String {
+/// Why there are no pipes for a service.
+pub(super) fn pipes_missing(error: &io::Error) -> String {
     let told = format!("cannot make the pipes for its output: {}", reason(error));
-    match lack(services).filter(|_| error.raw_os_error() == Some(libc::EMFILE)) {
-        Some((needed, limit)) => format!(
-            "{told}; {services} services need {needed} descriptors, the limit (RLIMIT_NOFILE) is {limit}"
-        ),
-        None => told,
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((limit, _)) if error.raw_os_error() == Some(libc::EMFILE) => {
+            format!("{told} (RLIMIT_NOFILE is {limit})")
+        }
+        Ok(_) | Err(_) => told,
     }
 }
 
