@@ -161,21 +161,25 @@ impl Control {
     }
 
     fn accept(&mut self, epoll: &Epoll, now: Time) {
+        // Who comes now has not been heard yet.
+        let known = self.last_id;
         for _ in 0..ACCEPTS {
             match self.listener.accept() {
                 Ok((stream, _)) => self.admit(epoll, stream, now),
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return,
+                    ErrorKind::WouldBlock => break,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ if self.close_idle(epoll) || self.reserve.release_one() => {}
+                    _ if self.close_idle(epoll, known) || self.reserve.release_one() => {}
                     _ => {
                         self.listen(epoll, false);
                         self.paused_until = Some(now + PAUSE);
-                        return;
+                        break;
                     }
                 },
             }
         }
+        // Without descriptors, accept(2) fails before it looks whether somebody waits: one may have been given up in vain.
+        self.reserve.refill();
     }
 
     fn admit(&mut self, epoll: &Epoll, stream: UnixStream, now: Time) {
@@ -188,7 +192,7 @@ impl Control {
             client.refuse(format!("uid {} is neither root nor musterd's own user", peer.uid), now);
             return;
         }
-        if self.clients.len() >= MAX_CLIENTS && !self.close_idle(epoll) {
+        if self.clients.len() >= MAX_CLIENTS && !self.close_idle(epoll, self.last_id) {
             client.refuse(format!("{MAX_CLIENTS} clients wait already"), now);
             return;
         }
@@ -227,9 +231,10 @@ impl Control {
         }
     }
 
-    /// Makes room: drops the client that has been idle for longest; false if none is.
-    fn close_idle(&mut self, epoll: &Epoll) -> bool {
-        let idle = self.clients.iter().filter_map(|(&id, client)| Some((client.idle_since()?, id)));
+    /// Makes room: drops the client that has been idle for longest, of those up to `newest`; false if none is.
+    fn close_idle(&mut self, epoll: &Epoll, newest: u64) -> bool {
+        let known = self.clients.range(..=newest);
+        let idle = known.filter_map(|(&id, client)| Some((client.idle_since()?, id)));
         let Some((_, id)) = idle.min() else { return false };
         self.close(epoll, id);
         true

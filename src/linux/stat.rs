@@ -142,6 +142,17 @@ mod tests {
     }
 
     #[test]
+    fn only_absence_is_absence() {
+        assert_eq!(find(Pid::MAX), Ok(None));
+        for errno in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM] {
+            assert!(is_absence(errno), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::INVAL] {
+            assert!(!is_absence(errno), "{errno}");
+        }
+    }
+
+    #[test]
     fn a_zombie_whose_threads_run_lives() {
         let life = |state, flags, threads| parse(line("x", state, flags, threads).as_bytes()).unwrap().life;
         assert_eq!(life('S', 0, 1), Life::Alive);

@@ -103,7 +103,7 @@ fn list(scanner: &Scanner) -> io::Result<Vec<Process>> {
     processes.sort_unstable_by_key(|process| process.id.pid);
     match processes.binary_search_by_key(&scanner.own, |process| process.id.pid) {
         Ok(at) => processes.remove(at),
-        Err(_) => return Err(io::Error::other("cannot read the process table from /proc")),
+        Err(_) => return Err(io::Error::other("/proc does not list musterd itself")),
     };
     Ok(processes)
 }
