@@ -96,7 +96,7 @@ struct Manager {
     watcher: Watcher,
     scanner: Scanner,
     output: Output,
-    /// The pipes of each service that was started once, or could not get them.
+    /// The pipes of each service that was to be started and could have them.
     outlets: Vec<Option<Outlet>>,
     /// For looking at the processes, however many descriptors services and clients have.
     reserve: Reserve,
@@ -443,8 +443,9 @@ impl Manager {
             Action::AwaitLine { service, awaited } => {
                 let rule = &self.supervisor.config(service).ready.rule;
                 let regex = if let ReadyRule::Log(regex) = rule { Some(regex.clone()) } else { None };
-                // What musterd has not started yet writes nothing that it reads.
-                if let Some(outlet) = self.outlet(service) {
+                // This comes before the first start, which fails, too, where there are no pipes to be had.
+                let outlet = if awaited { self.open_outlet(service).ok() } else { self.outlet(service) };
+                if let Some(outlet) = outlet {
                     self.output.await_line(outlet, regex.filter(|_| awaited));
                 }
             }
