@@ -78,7 +78,7 @@ impl Manager {
 
     /// The service's pipes, made when they are first needed: where there are too few descriptors, those that are there
     /// go to as many services as can have all that they need.
-    fn open_outlet(&mut self, service: ServiceId) -> Result<Outlet, String> {
+    pub(super) fn open_outlet(&mut self, service: ServiceId) -> Result<Outlet, String> {
         if let Some(outlet) = self.outlet(service) {
             return Ok(outlet);
         }
