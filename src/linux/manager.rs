@@ -386,13 +386,15 @@ impl Manager {
     fn look_around(&mut self) {
         for _ in 0..LOOKS {
             let Some(look) = self.supervisor.look() else { return };
-            self.reserve.release();
             let seen = match look {
-                Look::Orphans => Event::Orphans(watch::orphans().ok()),
+                Look::Orphans => Event::Orphans(self.orphans()),
                 Look::Table => {
+                    self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
                     let named = named::read(&self.supervisor.wanted(), clock);
-                    match table::scan(&self.scanner, |pid| !self.supervisor.knows(pid)) {
+                    let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
+                    self.reserve.refill();
+                    match scanned {
                         Ok(mut table) => {
                             self.probes.mark(&mut table.processes);
                             Event::Scanned(Table { named, ..table })
@@ -401,11 +403,22 @@ impl Manager {
                     }
                 }
             };
-            self.reserve.refill();
             // A large table takes seconds to be read, which what is started now has not been running for.
             self.now = clock();
             self.feed(seen);
         }
+    }
+
+    /// Every restart needs this, so that the reserve is given up only where it is needed.
+    fn orphans(&mut self) -> Option<Vec<Pid>> {
+        let children = watch::orphans();
+        if children.is_ok() {
+            return children.ok();
+        }
+        self.reserve.release();
+        let children = watch::orphans().ok();
+        self.reserve.refill();
+        children
     }
 
     /// Steps an event, and what its actions lead to, before anything else.

@@ -200,16 +200,19 @@ impl Spawner {
             }
             error
         })?;
-        self.reserve.release();
-        let spawned = spawned(pid, pidfd, session);
-        self.reserve.refill();
-        Ok(spawned)
+        Ok(spawned(pid, pidfd, session, &mut self.reserve))
     }
 }
 
-fn spawned(pid: Pid, pidfd: Option<OwnedFd>, session: Session) -> Spawned {
+fn spawned(pid: Pid, pidfd: Option<OwnedFd>, session: Session, reserve: &mut Reserve) -> Spawned {
     // A child that has ended by now is a zombie until musterd reaps it, and still there to read.
-    let start = stat::read(pid).map_or(0, |stat| stat.id.start);
+    let read = stat::read(pid).or_else(|_| {
+        reserve.release();
+        let read = stat::read(pid);
+        reserve.refill();
+        read
+    });
+    let start = read.map_or(0, |stat| stat.id.start);
     let pidfd = pidfd.or_else(|| {
         rustix::process::pidfd_open(
             rustix::process::Pid::from_raw(pid)?,
