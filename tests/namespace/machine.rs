@@ -277,7 +277,11 @@ impl Drop for Machine {
         if std::thread::panicking() {
             eprintln!("musterd's output:\n{}", self.output());
         }
-        // With `unshare` its child is killed too, and with that PID 1 all the others.
+        // With `unshare` its child is killed too, and with that PID 1 all the others; but not a child that has become
+        // another user (PR_SET_PDEATHSIG(2const)). As long as `unshare` runs, the PID is its child's.
+        if let (Some(init), Ok(None)) = (self.init, self.unshare.try_wait()) {
+            let _ = nix::sys::signal::kill(Pid::from_raw(init), Signal::SIGKILL);
+        }
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
     }
