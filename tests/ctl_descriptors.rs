@@ -14,6 +14,7 @@ use musterd::{linux::control::Control, time::Time};
 use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent},
     resource::{Resource, getrlimit, setrlimit},
+    socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
 };
 
 struct House {
@@ -40,7 +41,7 @@ impl House {
 }
 
 #[test]
-fn without_descriptors_nobody_is_accepted_and_the_loop_rests() {
+fn without_descriptors_two_are_accepted_from_the_reserve_and_then_the_loop_rests() {
     let path = env::temp_dir().join(format!("musterd-descriptors-{}", std::process::id()));
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     let mut control = Control::bind(&path).unwrap();
@@ -53,9 +54,18 @@ fn without_descriptors_nobody_is_accepted_and_the_loop_rests() {
     busy.write_all(b"{\"verb\":\"status\"}\n").unwrap();
     house.settle();
     assert!(house.control.next_request().is_some());
-    let mut first = UnixStream::connect(&path).unwrap();
+    let mut reserved = [(); 2].map(|()| UnixStream::connect(&path).unwrap());
+    let third = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    for client in &mut reserved {
+        client.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    }
     let lowest_free = File::open("/dev/null").unwrap().as_raw_fd();
     limit(lowest_free as u64);
+    house.settle();
+    let asked: Vec<_> = std::iter::from_fn(|| house.control.next_request()).collect();
+    assert_eq!(asked.len(), 2, "the reserve is for two");
+    connect(third.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    let mut third = UnixStream::from(third);
     house.settle();
     busy.set_nonblocking(true).unwrap();
     let heard = busy.read(&mut [0]).map_err(|error| error.kind());
@@ -67,7 +77,7 @@ fn without_descriptors_nobody_is_accepted_and_the_loop_rests() {
     house.now = deadline;
     house.control.expire(&house.epoll, house.now);
     assert_eq!(house.control.next_deadline(), None);
-    first.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    third.write_all(b"{\"verb\":\"status\"}\n").unwrap();
     house.settle();
     assert!(house.control.next_request().is_some(), "who waited is served");
 

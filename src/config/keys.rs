@@ -117,7 +117,7 @@ keys! { SERVICE:
         "so many failures in a row make it unhealthy", parse::count;
     CHECK_ON_FAILURE: Remedy = "check.on-failure", Some("\"restart\""), REMEDIES, "`restart`, `report`",
         "what is done then", choices::remedy;
-    STOP_SIGNAL: Signal = "stop-signal", Some("\"TERM\""), Form::NameOrNumber, "signal (`TERM`, `SIGTERM`, `15`)",
+    STOP_SIGNAL: Signal = "stop-signal", Some("\"TERM\""), Form::NameOrNumber, "signal from 1 to 31 (`TERM`, `SIGTERM`, `15`), no real-time one",
         "what asks the service to stop", choices::signal;
     STOP_TIMEOUT: Duration = "stop-timeout", Some("\"5s\""), Form::Duration, "duration",
         "how long it has to stop before it is killed", DURATION;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::epoll::{Epoll, EpollEvent, EpollFlags},
     unistd::Uid,
 };
@@ -23,6 +24,7 @@ use bind::{SocketFile, bind_path};
 pub use connection::Peer;
 use connection::{Connection, Heard};
 
+use super::reserve::Reserve;
 use crate::{
     protocol::{Request, Response},
     supervisor::ClientId,
@@ -35,6 +37,9 @@ const MAX_CLIENTS: usize = 256;
 
 /// Bytes of answers that wait to be read, of all clients together: some 50 answers about 1,000 services each.
 const MAX_QUEUED: usize = 16 * 1024 * 1024;
+
+/// Clients that are heard even where services have all the descriptors: one that asks, and one that looks meanwhile.
+const RESERVED: usize = 2;
 
 /// Clients accepted at a time, so that a flood of them has one such turn among the other events.
 const ACCEPTS: usize = 64;
@@ -73,6 +78,7 @@ pub struct Control {
     asked: VecDeque<Asked>,
     hung_up: VecDeque<ClientId>,
     paused_until: Option<Time>,
+    reserve: Reserve,
 }
 
 impl Control {
@@ -82,7 +88,13 @@ impl Control {
     /// [`BindError::InUse`] if a manager listens there; a dead one's socket is replaced.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
         let (listener, file) = bind_path(path)?;
+        let reserve = Reserve::new(RESERVED).map_err(|error| BindError::Failed {
+            path: path.to_owned(),
+            step: "reserve descriptors for clients",
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+        })?;
         Ok(Self {
+            reserve,
             listener,
             _file: file,
             tag: 0,
@@ -149,21 +161,25 @@ impl Control {
     }
 
     fn accept(&mut self, epoll: &Epoll, now: Time) {
+        // Who comes now has not been heard yet.
+        let known = self.last_id;
         for _ in 0..ACCEPTS {
             match self.listener.accept() {
                 Ok((stream, _)) => self.admit(epoll, stream, now),
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return,
+                    ErrorKind::WouldBlock => break,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ if self.close_idle(epoll) => {}
+                    _ if self.close_idle(epoll, known) || self.reserve.release_one() => {}
                     _ => {
                         self.listen(epoll, false);
                         self.paused_until = Some(now + PAUSE);
-                        return;
+                        break;
                     }
                 },
             }
         }
+        // Without descriptors, accept(2) fails before it looks whether somebody waits: one may have been given up in vain.
+        self.reserve.refill();
     }
 
     fn admit(&mut self, epoll: &Epoll, stream: UnixStream, now: Time) {
@@ -176,7 +192,7 @@ impl Control {
             client.refuse(format!("uid {} is neither root nor musterd's own user", peer.uid), now);
             return;
         }
-        if self.clients.len() >= MAX_CLIENTS && !self.close_idle(epoll) {
+        if self.clients.len() >= MAX_CLIENTS && !self.close_idle(epoll, self.last_id) {
             client.refuse(format!("{MAX_CLIENTS} clients wait already"), now);
             return;
         }
@@ -215,9 +231,10 @@ impl Control {
         }
     }
 
-    /// Makes room: drops the client that has been idle for longest; false if none is.
-    fn close_idle(&mut self, epoll: &Epoll) -> bool {
-        let idle = self.clients.iter().filter_map(|(&id, client)| Some((client.idle_since()?, id)));
+    /// Makes room: drops the client that has been idle for longest, of those up to `newest`; false if none is.
+    fn close_idle(&mut self, epoll: &Epoll, newest: u64) -> bool {
+        let known = self.clients.range(..=newest);
+        let idle = known.filter_map(|(&id, client)| Some((client.idle_since()?, id)));
         let Some((_, id)) = idle.min() else { return false };
         self.close(epoll, id);
         true
@@ -231,6 +248,8 @@ impl Control {
             // Closing alone would not do while a child that has not executed yet holds a copy.
             let _ = epoll.delete(&client.stream);
         }
+        // Only now is its descriptor free.
+        self.reserve.refill();
     }
 
     fn listen(&self, epoll: &Epoll, on: bool) {

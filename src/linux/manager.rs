@@ -12,10 +12,7 @@ use std::{
 
 use nix::{
     libc,
-    sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-        resource::{Resource, getrlimit},
-    },
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -23,6 +20,7 @@ use rustix::{
 };
 
 mod commands;
+mod descriptors;
 
 use super::{
     control::Control,
@@ -33,16 +31,17 @@ use super::{
     output::{Outlet, Output},
     probes::Probes,
     record::{Entry, Record, Store},
+    reserve::Reserve,
     setup::Setup,
     spawn::Spawner,
     table::{self, Scanner},
     watch::{self, Ended, SignalError, WatchResult, Watcher},
 };
 use crate::{
-    config::{Config, LogFormat, LogLevel, ReadyRule, ServiceName},
+    config::{Config, LogFormat, LogLevel, ReadyRule},
     process::{Exit, Pid, ProcessId, Table},
     supervisor::{Action, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
-    text::{cannot, printable},
+    text::cannot,
     time::Time,
 };
 
@@ -97,7 +96,10 @@ struct Manager {
     watcher: Watcher,
     scanner: Scanner,
     output: Output,
-    outlets: Vec<Outlet>,
+    /// The pipes of each service that was to be started and could have them.
+    outlets: Vec<Option<Outlet>>,
+    /// For looking at the processes, however many descriptors services and clients have.
+    reserve: Reserve,
     probes: Probes,
     notifier: Notifier,
     /// Whether lines of services carry the PID of its main process.
@@ -108,6 +110,8 @@ struct Manager {
     store: Option<Store>,
     /// What the record was when it was last written.
     recorded: BTreeMap<String, Entry>,
+    /// Why it could not be written then, as it was told.
+    record_failed: Option<String>,
     supervisor: Supervisor,
     /// Its next deadline as it was when last asked for.
     deadline: Option<Time>,
@@ -127,16 +131,11 @@ impl Manager {
         epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
         let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
-        let outlets = config
-            .services
-            .iter()
-            .map(|service| {
-                let added = output.add_service(service.name.as_str());
-                added.map_err(|error| pipes_missing(&service.name, config.services.len(), error))
-            })
-            .collect::<io::Result<Vec<_>>>()?;
+        output.make_room(config.services.iter().map(|service| service.name.as_str()));
         let now = clock();
         let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
+        let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
+        descriptors::warn_if_few(config.services.len());
         // PID 1 takes all its services with it: there is nothing to be found again.
         let store = folder.filter(|_| !setup.is_init).map(|folder| Store::new(&folder));
         let record = store.as_ref().map(Store::load).unwrap_or_default();
@@ -155,6 +154,7 @@ impl Manager {
                 .map_err(cannot("look at the processes"))?
                 .with_users(config.services.iter().any(|service| service.matching.needs_users())),
             recorded: BTreeMap::new(),
+            record_failed: None,
             exit: None,
             deadline: None,
             is_deadline_old: true,
@@ -162,7 +162,8 @@ impl Manager {
             setup,
             epoll,
             output,
-            outlets,
+            outlets: vec![None; config.services.len()],
+            reserve,
             probes: Probes::default(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             tells_pids: config.manager.log_format == LogFormat::Json,
@@ -214,6 +215,7 @@ impl Manager {
             self.feed(Event::Tick);
             self.look_around();
         }
+        self.answer_requests();
         if self.watcher.pidfd_missing() {
             let consequence = "ends of processes that musterd did not start are found by the scan";
             tracing::warn!(consequence, "this kernel or its system call filter gives no pidfd");
@@ -310,7 +312,9 @@ impl Manager {
 
     fn sweep(&mut self) {
         let mut ended = Vec::new();
+        self.reserve.release();
         self.watcher.sweep(&mut ended);
+        self.reserve.refill();
         self.tell_ended(ended);
     }
 
@@ -344,7 +348,8 @@ impl Manager {
             return Vec::new();
         }
         let services = (0..).map(ServiceId).zip(&self.outlets);
-        services.filter(|(_, outlet)| seen.contains(outlet)).map(|(id, _)| Event::LineSeen(id)).collect()
+        let is_seen = |outlet: &Option<Outlet>| outlet.is_some_and(|outlet| seen.contains(&outlet));
+        services.filter(|(_, outlet)| is_seen(outlet)).map(|(id, _)| Event::LineSeen(id)).collect()
     }
 
     fn take_notifications(&mut self, data: u64) {
@@ -361,6 +366,12 @@ impl Manager {
         if let Some(control) = self.endpoint.control() {
             control.ready(&self.epoll, data, self.now);
         }
+        self.answer_requests();
+    }
+
+    /// Takes up what clients ask. An answer may bring the next request with it, that was sent without waiting: no event
+    /// of the socket tells of that one.
+    fn answer_requests(&mut self) {
         while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
             self.feed(Event::Asked { client: asked.client, request: asked.request });
             self.look_around();
@@ -376,11 +387,14 @@ impl Manager {
         for _ in 0..LOOKS {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
-                Look::Orphans => Event::Orphans(watch::orphans().ok()),
+                Look::Orphans => Event::Orphans(self.orphans()),
                 Look::Table => {
+                    self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
                     let named = named::read(&self.supervisor.wanted(), clock);
-                    match table::scan(&self.scanner, |pid| !self.supervisor.knows(pid)) {
+                    let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
+                    self.reserve.refill();
+                    match scanned {
                         Ok(mut table) => {
                             self.probes.mark(&mut table.processes);
                             Event::Scanned(Table { named, ..table })
@@ -393,6 +407,18 @@ impl Manager {
             self.now = clock();
             self.feed(seen);
         }
+    }
+
+    /// Every restart needs this, so that the reserve is given up only where it is needed.
+    fn orphans(&mut self) -> Option<Vec<Pid>> {
+        let children = watch::orphans();
+        if children.is_ok() {
+            return children.ok();
+        }
+        self.reserve.release();
+        let children = watch::orphans().ok();
+        self.reserve.refill();
+        children
     }
 
     /// Steps an event, and what its actions lead to, before anything else.
@@ -430,11 +456,17 @@ impl Manager {
             Action::AwaitLine { service, awaited } => {
                 let rule = &self.supervisor.config(service).ready.rule;
                 let regex = if let ReadyRule::Log(regex) = rule { Some(regex.clone()) } else { None };
-                self.output.await_line(self.outlet(service), regex.filter(|_| awaited));
+                // This comes before the first start, which fails, too, where there are no pipes to be had.
+                let outlet = if awaited { self.open_outlet(service).ok() } else { self.outlet(service) };
+                if let Some(outlet) = outlet {
+                    self.output.await_line(outlet, regex.filter(|_| awaited));
+                }
             }
             Action::FlushOutput(service) => {
-                self.output.ended(self.outlet(service), self.now);
-                return self.lines_seen();
+                if let Some(outlet) = self.outlet(service) {
+                    self.output.ended(outlet, self.now);
+                    return self.lines_seen();
+                }
             }
             Action::Exit(code) => self.exit = Some(code),
         }
@@ -456,7 +488,7 @@ impl Manager {
         }
     }
 
-    fn outlet(&self, service: ServiceId) -> Outlet {
+    fn outlet(&self, service: ServiceId) -> Option<Outlet> {
         self.outlets[service.0 as usize]
     }
 
@@ -470,7 +502,9 @@ impl Manager {
         for (id, &outlet) in (0..).map(ServiceId).zip(&self.outlets) {
             let name = self.supervisor.config(id).name.as_str();
             let main = mains.next_if(|(of, _)| *of == name);
-            self.output.set_pid(outlet, main.map(|(_, known)| known.main.pid));
+            if let Some(outlet) = outlet {
+                self.output.set_pid(outlet, main.map(|(_, known)| known.main.pid));
+            }
         }
     }
 
@@ -482,12 +516,23 @@ impl Manager {
             .mains()
             .map(|(name, known)| (name.to_owned(), Entry { main: known.main, restarts: known.restarts }))
             .collect();
-        if services != self.recorded {
-            self.recorded.clone_from(&services);
-            if let Err(error) = store.save(&Record { services }) {
-                tracing::warn!(cause = %error, "cannot keep the record");
-            }
+        if services == self.recorded {
+            return;
         }
+        // What could not be written is tried again in the next turn that steps anything.
+        let told = match store.save(&Record { services: services.clone() }) {
+            Ok(()) => {
+                self.recorded = services;
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(cause) = told.as_ref().filter(|_| told != self.record_failed) {
+            let consequence =
+                "trying again; a musterd that is killed meanwhile finds its services by other rules";
+            tracing::warn!(cause, consequence, "cannot keep the record");
+        }
+        self.record_failed = told;
     }
 }
 
@@ -501,24 +546,6 @@ fn tell(notice: &Notice) {
         LogLevel::Info => tracing::info!(service, pid, cause, consequence, "{message}"),
         LogLevel::Debug => tracing::debug!(service, pid, cause, consequence, "{message}"),
         LogLevel::Trace => tracing::trace!(service, pid, cause, consequence, "{message}"),
-    }
-}
-
-/// Why there are no pipes for a service; where descriptors are out, also how many it takes.
-fn pipes_missing(name: &ServiceName, services: usize, error: io::Error) -> io::Error {
-    /// Both ends of two pipes, and the main process.
-    const OF_A_SERVICE: usize = 5;
-    /// musterd's own without clients, and those of a start and of a look at the processes.
-    const OWN: usize = 20;
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft);
-    let error_code = error.raw_os_error();
-    let error = cannot(format_args!("make the pipes of service \"{}\"", printable(name.as_str())))(error);
-    match limit {
-        Ok(limit) if error_code == Some(libc::EMFILE) => io::Error::other(format!(
-            "{error}; {services} services need {} descriptors, the limit (RLIMIT_NOFILE) is {limit}",
-            OF_A_SERVICE * services + OWN
-        )),
-        Ok(_) | Err(_) => error,
     }
 }
 

@@ -22,6 +22,7 @@ pub mod pidfile;
 pub mod probes;
 pub mod record;
 mod render;
+pub mod reserve;
 mod secret;
 pub mod setup;
 mod sink;

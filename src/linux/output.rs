@@ -115,6 +115,12 @@ impl Output {
         })
     }
 
+    /// Leaves room for the names of services that may come, so that all lines begin in one column.
+    pub fn make_room<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        self.width = names.map(render::width).fold(self.width, usize::max);
+        self.log.set_width(self.width);
+    }
+
     /// Creates a service's pipes. Fails if there is no descriptor left.
     pub fn add_service(&mut self, name: &str) -> io::Result<Outlet> {
         let pipes = [self.pipe(Stream::Stdout)?, self.pipe(Stream::Stderr)?];

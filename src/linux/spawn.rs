@@ -27,6 +27,7 @@ use super::{
     child::{Failure, Order, Session},
     environment::{self, DEFAULT_PATH, Variables},
     identity::{self, Account},
+    reserve::Reserve,
     setup::Setup,
     spawn_error::Refusal,
     stat, terminal,
@@ -50,6 +51,8 @@ pub struct Spawner {
     files_limit: Option<libc::rlimit>,
     environment: environment::Own,
     maker: Maker,
+    /// To find out the start of a process that took the last descriptor.
+    reserve: Reserve,
 }
 
 /// What a command runs in.
@@ -112,6 +115,7 @@ impl Spawner {
                 .map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
             environment: environment::Own::read(),
             maker: Maker::new().map_err(cannot("make a stack for new processes"))?,
+            reserve: Reserve::new(1).map_err(cannot("reserve descriptors for new processes"))?,
         })
     }
 
@@ -196,13 +200,19 @@ impl Spawner {
             }
             error
         })?;
-        Ok(spawned(pid, pidfd, session))
+        Ok(spawned(pid, pidfd, session, &mut self.reserve))
     }
 }
 
-fn spawned(pid: Pid, pidfd: Option<OwnedFd>, session: Session) -> Spawned {
+fn spawned(pid: Pid, pidfd: Option<OwnedFd>, session: Session, reserve: &mut Reserve) -> Spawned {
     // A child that has ended by now is a zombie until musterd reaps it, and still there to read.
-    let start = stat::read(pid).map_or(0, |stat| stat.id.start);
+    let read = stat::read(pid).or_else(|_| {
+        reserve.release();
+        let read = stat::read(pid);
+        reserve.refill();
+        read
+    });
+    let start = read.map_or(0, |stat| stat.id.start);
     let pidfd = pidfd.or_else(|| {
         rustix::process::pidfd_open(
             rustix::process::Pid::from_raw(pid)?,

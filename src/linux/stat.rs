@@ -52,13 +52,19 @@ pub(super) fn read(pid: Pid) -> Result<Stat> {
 /// Reads the facts of a process; `None` where there is none that musterd may see.
 ///
 /// # Errors
-/// It could not be found out: there is no descriptor or memory left.
+/// It could not be found out: there is no descriptor or memory left, or whatever else it is.
 pub(super) fn find(pid: Pid) -> Result<Option<Stat>> {
     match read(pid) {
         Ok(stat) => Ok(Some(stat)),
-        Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(errno),
-        Err(_) => Ok(None),
+        Err(errno) if is_absence(errno) => Ok(None),
+        Err(errno) => Err(errno),
     }
+}
+
+/// Whether an error of reading a file of `/proc/PID` says that there is no such process, or none that musterd may see
+/// (`hidepid` of proc(5), or a file that only its own user may read).
+pub(super) fn is_absence(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM)
 }
 
 /// Whether this very process is there and not dead, for all that can be found out: nobody is declared dead for
@@ -133,6 +139,17 @@ mod tests {
         let mut line = line("x", 'S', 0, 1).into_bytes();
         line[5] = 0xff;
         assert_eq!(parse(&line).unwrap().comm.as_bytes(), [0xff]);
+    }
+
+    #[test]
+    fn only_absence_is_absence() {
+        assert_eq!(find(Pid::MAX), Ok(None));
+        for errno in [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM] {
+            assert!(is_absence(errno), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::INVAL] {
+            assert!(!is_absence(errno), "{errno}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use super::{
@@ -44,8 +45,9 @@ impl Scanner {
         if fs::read_link("/proc/self")?.as_os_str() != OsStr::new(&own.as_raw_pid().to_string()) {
             return Err(io::Error::other("/proc belongs to another PID namespace"));
         }
-        let home = || Home { mounts: mounts("self"), cgroup: cgroup("self") };
-        Ok(Self { own: own.as_raw_pid(), home: (!own.is_init()).then(home), users: false })
+        let home = || Ok::<_, io::Error>(Home { mounts: mounts("self")?, cgroup: cgroup("self")? });
+        let home = if own.is_init() { None } else { Some(home()?) };
+        Ok(Self { own: own.as_raw_pid(), home, users: false })
     }
 
     /// Whether the users of processes are read, too: it takes another file for each.
@@ -53,12 +55,12 @@ impl Scanner {
         Self { users, ..self }
     }
 
-    fn is_foreign(&self, pid: Pid) -> bool {
-        let Some(home) = &self.home else { return false };
+    fn is_foreign(&self, pid: Pid) -> io::Result<bool> {
+        let Some(home) = &self.home else { return Ok(false) };
         let pid = pid.to_string();
-        match (mounts(&pid), &home.mounts) {
-            (Some(its), Some(own)) => its != *own,
-            (Some(_) | None, _) => cgroup(&pid) != home.cgroup,
+        match (mounts(&pid)?, &home.mounts) {
+            (Some(its), Some(own)) => Ok(its != *own),
+            (Some(_) | None, _) => Ok(cgroup(&pid)? != home.cgroup),
         }
     }
 }
@@ -91,14 +93,17 @@ fn sysinfo_pid(process: &Process) -> sysinfo::Pid {
 
 /// Who is there but musterd, by ascending PID.
 fn list(scanner: &Scanner) -> io::Result<Vec<Process>> {
-    let pid = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<Pid>().ok();
-    let pids = fs::read_dir("/proc")?.filter_map(pid);
-    let stats = pids.filter_map(|pid| stat::find(pid).transpose());
-    let mut processes: Vec<Process> = stats.map(|stat| stat.map(brief)).collect::<Result<_, _>>()?;
+    let mut processes = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        // A list that breaks off here would lack processes that live.
+        if let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            processes.extend(stat::find(pid)?.map(brief));
+        }
+    }
     processes.sort_unstable_by_key(|process| process.id.pid);
     match processes.binary_search_by_key(&scanner.own, |process| process.id.pid) {
         Ok(at) => processes.remove(at),
-        Err(_) => return Err(io::Error::other("cannot read the process table from /proc")),
+        Err(_) => return Err(io::Error::other("/proc does not list musterd itself")),
     };
     Ok(processes)
 }
@@ -146,8 +151,8 @@ fn complete(process: &mut Process, seen: Option<&sysinfo::Process>, scanner: &Sc
             Some(_) | None => Ok(false),
         };
     };
-    process.argv = argv(pid);
-    process.foreign = scanner.is_foreign(pid);
+    process.argv = argv(pid)?;
+    process.foreign = scanner.is_foreign(pid)?;
     process.exe = seen.exe().map(Path::to_owned);
     process.mark = mark(seen.environ());
     process.probe = variable(seen.environ(), PROBE_MARK).is_some();
@@ -168,8 +173,8 @@ fn complete(process: &mut Process, seen: Option<&sysinfo::Process>, scanner: &Sc
 
 /// The argument vector. Empty arguments at its end are left out: a program that writes a shorter title
 /// over its arguments (nginx) leaves as many as it had bytes.
-fn argv(pid: Pid) -> Vec<OsString> {
-    split(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default())
+fn argv(pid: Pid) -> io::Result<Vec<OsString>> {
+    Ok(split(&readable(fs::read(format!("/proc/{pid}/cmdline")))?.unwrap_or_default()))
 }
 
 /// The words of a `/proc/PID/cmdline`.
@@ -192,12 +197,24 @@ fn variable(environment: &[OsString], name: &str) -> Option<OsString> {
 }
 
 /// The mount namespace, named by the kernel (proc_pid_ns(5)).
-fn mounts(pid: &str) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+fn mounts(pid: &str) -> io::Result<Option<PathBuf>> {
+    readable(fs::read_link(format!("/proc/{pid}/ns/mnt")))
 }
 
-fn cgroup(pid: &str) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/cgroup")).ok()
+fn cgroup(pid: &str) -> io::Result<Option<Vec<u8>>> {
+    readable(fs::read(format!("/proc/{pid}/cgroup")))
+}
+
+/// What a file of a process says; `None` where there is none that musterd may read. A want of descriptors or memory is
+/// no fact about a process.
+fn readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.raw_os_error().map(Errno::from_raw_os_error).is_some_and(stat::is_absence) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,17 @@ pub(super) fn next_check(check: &Check, now: Time) -> ProbeRun {
 impl Supervisor {
     /// A check is done; `failure`: what was wrong.
     pub(super) fn health_checked(&mut self, now: Time, id: ServiceId, failure: Option<String>) {
+        let remedy = self.services[id].config.check.as_ref().map(|check| check.on_failure);
+        self.health_judged(now, id, failure, remedy.unwrap_or(Remedy::Report));
+    }
+
+    /// A check could not be run. That is no fault of the service, which a restart would not mend, and where processes or
+    /// descriptors are out it could not even be started again.
+    pub(super) fn health_unknown(&mut self, now: Time, id: ServiceId, error: String) {
+        self.health_judged(now, id, Some(error), Remedy::Report);
+    }
+
+    fn health_judged(&mut self, now: Time, id: ServiceId, failure: Option<String>, remedy: Remedy) {
         let service = &mut self.services[id];
         let Some(check) = service.config.check.clone() else { return };
         let (State::Running { main } | State::Unhealthy { main }) = &service.state else { return };
@@ -51,7 +62,7 @@ impl Supervisor {
         }
         let times = if failed == 1 { "once".to_owned() } else { format!("{failed} times in a row") };
         let why = format!("health check failed {times}: {failure}");
-        match check.on_failure {
+        match remedy {
             Remedy::Restart => self.remedy(now, id, why),
             Remedy::Report => {
                 let is_new = !matches!(service.state, State::Unhealthy { .. });

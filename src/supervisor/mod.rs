@@ -104,6 +104,8 @@ pub struct Supervisor {
     place: Place,
     /// Until then no table is asked for, since the last one could not be read.
     blind_until: Option<Time>,
+    /// Why the last one could not be read, as it was told.
+    blind_told: Option<String>,
     shutdown_timeout: Duration,
     /// Checks are due at multiples of the interval from here, so that services share them.
     epoch: Time,
@@ -149,6 +151,7 @@ impl Supervisor {
             phase: Phase::Beginning,
             place,
             blind_until: None,
+            blind_told: None,
             shutdown_timeout: config.manager.shutdown_timeout,
             epoch: now,
             boot,
@@ -188,7 +191,10 @@ impl Supervisor {
             }
             Event::Orphans(_) | Event::Scanned(_) if self.ends != self.ends_before_look => {}
             Event::Orphans(children) => self.orphans_seen(now, children),
-            Event::Scanned(table) => self.scanned(now, &table),
+            Event::Scanned(table) => {
+                self.blind_told = None;
+                self.scanned(now, &table);
+            }
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, request } => self.asked(now, client, request),
             Event::HungUp { client } => self.hung_up(client),
@@ -246,6 +252,10 @@ impl Supervisor {
     /// Without the table nothing can be started safely: what seeks a process waits and looks again.
     fn scan_failed(&mut self, now: Time, error: String) {
         self.blind_until = Some(now + SCAN_PAUSE);
+        if self.blind_told.as_ref() == Some(&error) {
+            return;
+        }
+        self.blind_told = Some(error.clone());
         let consequence = Some("looking again".to_owned());
         let message = "cannot read the process table";
         let notice =

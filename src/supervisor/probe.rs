@@ -175,7 +175,10 @@ impl Supervisor {
     ) {
         if matches!(self.services[id].probe, Some(ProbeRun::Asked { probing: asked }) if asked == probing) {
             self.services[id].probe = None;
-            self.probe_answered(now, id, probing, Err(error));
+            match probing {
+                Probing::Health => self.health_unknown(now, id, error),
+                Probing::Address(_) | Probing::Ready => self.probe_answered(now, id, probing, Err(error)),
+            }
         }
     }
 

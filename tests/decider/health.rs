@@ -65,6 +65,27 @@ fn a_service_that_fails_its_checks_is_reported_until_it_is_well_again() {
 }
 
 #[test]
+fn a_check_that_cannot_be_run_restarts_nothing() {
+    let mut sim = checked(probe(), 2, Remedy::Restart);
+    sim.probe_program("web", Probing::Health, Image::new("probe").exits(5, 0));
+    sim.run_seconds(5);
+    let first = sim.main("web");
+    for _ in 0..4 {
+        sim.fail_next_spawn("cannot fork: the limit of processes is reached");
+    }
+    sim.run_seconds(40);
+    let web = sim.status("web");
+    assert_eq!((web.state, sim.main("web")), (StateName::Unhealthy, first));
+    assert_eq!(
+        web.reason,
+        "health check failed 4 times in a row: cannot fork: the limit of processes is reached"
+    );
+    sim.run_seconds(10);
+    let web = sim.status("web");
+    assert_eq!((web.state, sim.main("web"), web.restarts), (StateName::Running, first, 0));
+}
+
+#[test]
 fn a_check_that_takes_too_long_has_failed_and_leaves_nobody() {
     let mut sim = checked(probe(), 1, Remedy::Report);
     sim.probe_program(

@@ -138,6 +138,8 @@ pub(crate) struct Machine {
     unshare: Child,
     /// The first process, by its PID outside; `None` if it was so short-lived that nobody saw it.
     init: Option<i32>,
+    /// Where `ctl` is sent; otherwise it looks itself.
+    pub(crate) socket: Option<&'static str>,
 }
 
 impl Machine {
@@ -167,7 +169,7 @@ impl Machine {
             let comm = fs::read_to_string(format!("/proc/{init}/comm")).ok()?;
             (comm.trim_end() != "unshare").then_some(Some(init))
         });
-        Self { folder, unshare, init }
+        Self { folder, unshare, init, socket: None }
     }
 
     fn init(&self) -> i32 {
@@ -206,7 +208,11 @@ impl Machine {
 
     /// `musterd ctl …` inside.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> Output {
-        self.inside(&[&[MUSTERD, "ctl"], arguments].concat())
+        let mut words = [&[MUSTERD, "ctl"], arguments].concat();
+        if let Some(socket) = self.socket {
+            words.extend(["--socket", socket]);
+        }
+        self.inside(&words)
     }
 
     /// Sends a signal to a process, by its PID inside.
@@ -271,7 +277,11 @@ impl Drop for Machine {
         if std::thread::panicking() {
             eprintln!("musterd's output:\n{}", self.output());
         }
-        // With `unshare` its child is killed too, and with that PID 1 all the others.
+        // With `unshare` its child is killed too, and with that PID 1 all the others; but not a child that has become
+        // another user (PR_SET_PDEATHSIG(2const)). As long as `unshare` runs, the PID is its child's.
+        if let (Some(init), Ok(None)) = (self.init, self.unshare.try_wait()) {
+            let _ = nix::sys::signal::kill(Pid::from_raw(init), Signal::SIGKILL);
+        }
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
     }

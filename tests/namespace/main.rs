@@ -15,6 +15,7 @@ mod orphans;
 mod player;
 mod presence;
 mod readiness;
+mod shortage;
 mod shutdown;
 mod slow;
 mod surroundings;
@@ -39,6 +40,7 @@ fn main() {
         adoption::TESTS,
         matching::TESTS,
         orphans::TESTS,
+        shortage::TESTS,
         shutdown::TESTS,
         control::TESTS,
         surroundings::TESTS,
@@ -54,6 +56,6 @@ fn main() {
         };
         Trial::test(name, run).with_ignored_flag(ignored)
     });
-    let trials = trials.chain(faults::trials(ignored));
+    let trials = trials.chain(faults::trials(ignored)).chain(shortage::trials(ignored));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

@@ -92,10 +92,13 @@ pub(crate) fn a_process_lives_while_a_thread_runs() {
         crate::ignore(&format!("cannot execute python3: {error}"));
     }
     let mut shell = Shell::new();
-    let script = "import ctypes,threading,time\n\
-                  threading.Thread(target=time.sleep,args=(1000,)).start()\n\
-                  ctypes.CDLL(None).syscall(60, 0)\n";
-    let spawned = shell.spawn(&["python3", "-c", script]).unwrap();
+    let script = format!(
+        "import ctypes,threading,time\n\
+         threading.Thread(target=time.sleep,args=(1000,)).start()\n\
+         ctypes.CDLL(None).syscall({}, 0)\n",
+        nix::libc::SYS_exit
+    );
+    let spawned = shell.spawn(&["python3", "-c", &script]).unwrap();
     let id = spawned.id;
     shell.watcher.add_child(&shell.epoll, spawned);
     let state = || fs::read_to_string(format!("/proc/{}/stat", id.pid)).unwrap();

@@ -2,11 +2,12 @@
 
 use std::{os::fd::AsFd, time::Duration};
 
-use super::{Manager, NOTIFY, PROBE, token};
+use super::{Manager, NOTIFY, PROBE, descriptors, token};
 use crate::{
     config::{CheckRule, Command, Inherit, Probe, ReadyRule, Service, ServiceName},
     linux::{
         named,
+        output::Outlet,
         probes::Probes,
         spawn::{Mark, Surroundings},
     },
@@ -64,7 +65,7 @@ impl Manager {
         terminal: bool,
         extra: &[(&str, String)],
     ) -> Result<ProcessId, String> {
-        let outlet = self.outlet(service);
+        let outlet = self.open_outlet(service)?;
         let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
         let config = self.supervisor.config(service);
         let surroundings =
@@ -73,6 +74,19 @@ impl Manager {
         let process = spawned.id;
         self.watcher.add_child(&self.epoll, spawned);
         Ok(process)
+    }
+
+    /// The service's pipes, made when they are first needed: where there are too few descriptors, those that are there
+    /// go to as many services as can have all that they need.
+    pub(super) fn open_outlet(&mut self, service: ServiceId) -> Result<Outlet, String> {
+        if let Some(outlet) = self.outlet(service) {
+            return Ok(outlet);
+        }
+        let name = self.supervisor.config(service).name.as_str();
+        let added = self.output.add_service(name);
+        let outlet = added.map_err(|error| descriptors::pipes_missing(&error))?;
+        self.outlets[service.0 as usize] = Some(outlet);
+        Ok(outlet)
     }
 
     /// Runs a probe: a command as the service, an address as a helper of musterd's own. What it says goes into a pipe.
