@@ -89,18 +89,18 @@ fn essential_ends_the_machine_with_its_code() {
 fn shell_says_who_splits_the_words() {
     let folder = Folder::new("shell");
     let show = folder.script("show", "echo \"$1\" >$folder/words-$MUSTERD_SERVICE\nexec sleep 3600");
-    // Without the key, a `$` calls for a shell and a `~` does not.
+    // Without the key, a `$` calls for a shell; `eval` does not, and is no program.
     let config = folder.config(&format!(
         "[services.literal]\nstart = '{show} $HOME'\nshell = false\n\
-         [services.expanded]\nstart = '{show} ~'\nshell = true\n\
-         [services.by-itself]\nstart = '{show} $HOME'\n[services.without]\nstart = '{show} ~'\n"
+         [services.expanded]\nstart = 'eval {show} word'\nshell = true\n\
+         [services.by-itself]\nstart = '{show} $HOME'\n[services.without]\nstart = 'eval {show} word'\n"
     ));
     let machine = Machine::start_by(folder, "export HOME=/home/of/it\nexec \"$@\"", &["-c", &config]);
     let words = |name: &str| wait("it was started", || machine.folder.lines(&format!("words-{name}")).pop());
     assert_eq!(words("literal"), "$HOME");
-    assert_eq!(words("expanded"), "/home/of/it");
+    assert_eq!(words("expanded"), "word");
     assert_eq!(words("by-itself"), "/home/of/it");
-    assert_eq!(words("without"), "~");
+    machine.wait_service("without", "cannot be started", |without| without.state == "backoff");
 }
 
 /// A machine of a service that notes each signal it gets and ends by none but KILL, and is noted to be there.

@@ -119,9 +119,11 @@ pub(crate) fn trials(ignored: bool, names: &[String]) -> Vec<Trial> {
     .concat();
     // In a user namespace there is one user, and groups cannot be set.
     let not_root = way_in().is_none_or(|way| !way.is_empty());
+    let may_raise = process::has_sys_resource();
     let tests = tests.into_iter().map(|test| (test, ignored));
     let mut trials: Vec<Trial> = tests
         .chain(process::ROOT_TESTS.iter().map(|test| (*test, ignored || not_root)))
+        .chain(process::RESOURCE_TESTS.iter().map(|test| (*test, ignored || not_root || !may_raise)))
         .map(|((name, test), ignored)| trial(name, test).with_ignored_flag(ignored))
         .collect();
     let own = trials.iter().map(|trial| trial.name().to_owned());

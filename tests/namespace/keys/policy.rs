@@ -149,7 +149,11 @@ fn start_limit_gives_up() {
     let machine = one("limit", "exit 5", keys);
     let web = machine.wait_service("web", "is given up", |web| web.state == "failed");
     assert_eq!((web.pid, starts(&machine, "web")), (None, 3), "{web:?}");
-    assert!(web.reason.contains("exited 5") && web.reason.contains("start-limit"), "{}", web.reason);
+    assert!(
+        web.reason.contains("exited 5") && web.reason.contains("given up after 3 starts"),
+        "{}",
+        web.reason
+    );
     assert_eq!(machine.ctl(&["status"]).status.code(), Some(3));
     // Who asks for it gets it.
     machine.ctl(&["start", "web"]);

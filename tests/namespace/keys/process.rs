@@ -18,13 +18,24 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_new_privileges_is_set", no_new_privileges_is_set),
 ];
 
-/// Those that need another user than root, or a right that root of a user namespace has not.
+/// Those that need another user than root.
 pub(crate) const ROOT_TESTS: &[Test] = &[
     ("user_is_whom_it_runs_as", user_is_whom_it_runs_as),
     ("group_is_its_group", group_is_its_group),
     ("groups_are_its_supplementary_ones", groups_are_its_supplementary_ones),
-    ("limits_of_priority_are_its_own", limits_of_priority_are_its_own),
 ];
+
+/// Those that need CAP_SYS_RESOURCE, which a container's root has not.
+pub(crate) const RESOURCE_TESTS: &[Test] =
+    &[("limits_of_priority_are_its_own", limits_of_priority_are_its_own)];
+
+/// Whether this test has CAP_SYS_RESOURCE, number 24 (capabilities(7)).
+pub(crate) fn has_sys_resource() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a process has a status");
+    let set =
+        status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("a field of every process");
+    u64::from_str_radix(set, 16).expect("hexadecimal digits") & (1 << 24) != 0
+}
 
 /// A field of /proc/PID/status (proc_pid_status(5)).
 fn status(machine: &Machine, pid: i32, field: &str) -> String {
