@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn check_tcp_sees_the_listener_go() {
     let port = free_port();
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    listener.set_nonblocking(true).expect("a socket");
     let keys = format!("check = {{ tcp = {port}, every = '50ms', retries = 2, on-failure = 'report' }}");
     let machine = alpha("check-tcp", &keys);
     wait("it is asked", || listener.accept().ok());

@@ -118,7 +118,7 @@ fn deaf(test: &str, keys: impl Fn(&Folder) -> String) -> Machine {
 fn stop_is_run_instead_of_the_signal() {
     let machine = deaf("stop", |folder| {
         let halt = folder.script("halt", "echo halt >>$folder/signals; kill -KILL $(cat $folder/there)");
-        format!("stop = '{halt}'\nstop-timeout = '1h'")
+        format!("stop = '{halt}'\nstop-timeout = '10s'")
     });
     assert!(machine.ctl(&["stop", "deaf"]).status.success());
     machine.wait_service("deaf", "is stopped", |deaf| deaf.state == "stopped");

@@ -31,7 +31,7 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("start", &["commands_and_configured_services_are_started"]),
     ("stop", &["stop_is_run_instead_of_the_signal"]),
     ("shell", &["shell_says_who_splits_the_words"]),
-    ("match.name", &["a_script_that_becomes_the_service_is_it", "user_tells_two_programs_apart"]),
+    ("match.name", &["user_tells_two_programs_apart"]),
     ("match.cmdline", &["cmdline_tells_two_programs_apart"]),
     ("match.exe", &["exe_tells_two_programs_apart_through_a_link"]),
     ("match.user", &["user_tells_two_programs_apart", "all_fields_must_hold"]),
