@@ -60,6 +60,20 @@ pub(crate) fn demonstration() -> &'static str {
     )
 }
 
+/// The image of the Compose file.
+pub(crate) fn compose() -> &'static str {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let name = "musterd-test-compose";
+    let base = format!("MUSTERD_IMAGE={}", plain());
+    let folder = format!("{ROOT}/examples/compose");
+    done(
+        name,
+        BUILT.get_or_init(|| {
+            command("docker", &["build", "--quiet", "--build-arg", &base, "--tag", name, &folder])
+        }),
+    )
+}
+
 /// Real daemons, and the tools to look at them.
 pub(crate) fn daemons() -> &'static str {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();

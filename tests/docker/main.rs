@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compose;
 mod container;
 mod daemons;
 mod demonstration;
@@ -41,5 +42,6 @@ fn main() {
         };
         Trial::test(name, run).with_ignored_flag(engine.is_err())
     });
+    let trials = trials.chain(compose::trials(engine.is_err()));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

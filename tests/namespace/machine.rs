@@ -14,7 +14,7 @@ use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::common::{Status, run, text, wait};
 
-const MUSTERD: &str = env!("CARGO_BIN_EXE_musterd");
+pub(crate) const MUSTERD: &str = env!("CARGO_BIN_EXE_musterd");
 
 /// How a namespace can be made here: as root, else as root of a user namespace; `None`: neither.
 pub(crate) fn way_in() -> Option<&'static [&'static str]> {

@@ -8,6 +8,7 @@ mod adoption;
 mod common;
 mod control;
 mod faults;
+mod keys;
 mod machine;
 mod matching;
 mod never;
@@ -15,6 +16,7 @@ mod orphans;
 mod player;
 mod presence;
 mod readiness;
+mod secrets;
 mod shortage;
 mod shutdown;
 mod slow;
@@ -48,6 +50,7 @@ fn main() {
         slow::TESTS,
         traps::TESTS,
         traps_around::TESTS,
+        secrets::TESTS,
     ];
     let trials = tests.concat().into_iter().map(|(name, test)| {
         let run = move || {
@@ -56,6 +59,8 @@ fn main() {
         };
         Trial::test(name, run).with_ignored_flag(ignored)
     });
-    let trials = trials.chain(faults::trials(ignored)).chain(shortage::trials(ignored));
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let mut trials: Vec<Trial> = trials.chain(faults::trials(ignored)).chain(shortage::trials(ignored)).collect();
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.extend(keys::trials(ignored, &names));
+    libtest_mimic::run(&arguments, trials).exit();
 }
