@@ -154,7 +154,14 @@ impl Supervisor {
         lasts
     }
 
-    pub(super) fn spawned(&mut self, now: Time, id: ServiceId, purpose: Purpose, process: ProcessId) {
+    pub(super) fn spawned(
+        &mut self,
+        now: Time,
+        id: ServiceId,
+        purpose: Purpose,
+        process: ProcessId,
+        leads_session: bool,
+    ) {
         // A process that musterd watched, but did not start, has ended if its PID has come again.
         if let Some(former) = self.owners.get(&process.pid).and_then(|owner| owner.other_than(process)) {
             self.ended(now, former, Exit::Unknown);
@@ -163,14 +170,15 @@ impl Supervisor {
         self.probed.remove(&process.pid);
         self.own(id, process);
         match purpose {
-            Purpose::Start => self.start_spawned(now, id, process),
+            Purpose::Start => self.start_spawned(now, id, process, leads_session),
             Purpose::Stop => self.stopper_spawned(id, process),
             Purpose::Probe(_) => self.probe_spawned(now, id, process),
         }
     }
 
-    fn start_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId) {
-        let (session, found) = (Some(process.pid), Found::Started);
+    fn start_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId, leads_session: bool) {
+        // Where it leads none, the session is musterd's, and others live in it.
+        let (session, found) = (leads_session.then_some(process.pid), Found::Started);
         let main = Main { id: process, since: now, session, found, was_ready: false };
         let service = &mut self.services[id];
         if matches!(service.cause, Some(Cause::Ended(_) | Cause::Unfit(_))) {
