@@ -82,7 +82,12 @@ fn never_a_process(start: &Text) -> Option<String> {
 pub(crate) fn is_lone_shell(argv: &[String]) -> bool {
     let [program, options @ ..] = argv else { return false };
     let name = program.rsplit('/').next().unwrap_or_default();
-    let asks =
-        |option: &String| ["-i", "-l", "-il", "-li", "--login", "sh", "ash"].contains(&option.as_str());
+    // With a file or `-c` it has its commands.
+    let asks = |option: &String| {
+        let is_short = option.starts_with('-') && !option.starts_with("--");
+        option.starts_with("--")
+            || is_short && !option.contains('c')
+            || ["sh", "ash"].contains(&option.as_str())
+    };
     SHELLS.contains(&name) && options.iter().all(asks)
 }

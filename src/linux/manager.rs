@@ -184,11 +184,12 @@ impl Manager {
             manager.look_around();
         });
         loop {
-            self.survive(Self::turn);
+            // All may be over before anything was waited for.
             if let Some(code) = self.exit {
                 self.output.finish(clock() + LAST_WORDS, clock);
                 return code;
             }
+            self.survive(Self::turn);
         }
     }
 

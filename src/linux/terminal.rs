@@ -10,9 +10,7 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
 };
 use rustix::{
-    process::{
-        WaitId, WaitIdOptions, getpgrp, getpid, getsid, ioctl_tiocsctty, kill_process_group, waitid,
-    },
+    process::{WaitId, WaitIdOptions, getpgrp, getpid, getsid, ioctl_tiocsctty, kill_process_group, waitid},
     termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcgetsid, tcsetattr, tcsetpgrp},
 };
 
@@ -24,6 +22,8 @@ use crate::process::Pid;
 pub struct Lent {
     /// How it was set before: what is killed leaves it as it likes, and lines without a return at their end.
     modes: Option<Termios>,
+    /// Whether musterd was in its foreground: elsewhere it is somebody else's.
+    was_ours: bool,
     holder: Option<Holder>,
 }
 
@@ -36,7 +36,8 @@ struct Holder {
 impl Lent {
     /// Remembers how the terminal is set; to be called before the process is made that is to have it.
     pub fn begin() -> Self {
-        Lent { modes: tcgetattr(stdin()).ok(), holder: None }
+        let was_ours = tcgetpgrp(stdin()) == Ok(getpgrp());
+        Lent { modes: tcgetattr(stdin()).ok(), was_ours, holder: None }
     }
 
     /// This process has it now.
@@ -62,6 +63,9 @@ impl Lent {
 
     /// Takes it back, set as it was; to be called when the process has ended or could not be made.
     pub fn take_back(self) {
+        if !self.was_ours {
+            return;
+        }
         let set = |modes: &Termios| tcsetattr(stdin(), OptionalActions::Now, modes).map_err(io::Error::from);
         if let Err(error) = take_back().and_then(|()| self.modes.as_ref().map_or(Ok(()), set)) {
             // It may have been hung up meanwhile.

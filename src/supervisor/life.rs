@@ -230,13 +230,17 @@ impl Supervisor {
 
     /// A start failed: `error` is told once, and the start tried again.
     pub(super) fn start_failed(&mut self, now: Time, id: ServiceId, error: String, ran: Option<Duration>) {
-        let pause = self.note(now, id, Cause::Failed(error.clone()), ran);
-        if self.services[id].told.as_ref() != Some(&error) {
+        let cause = Cause::Failed(error.clone());
+        let is_wanted = self.services[id].goal == Goal::Up;
+        let again = is_wanted && policy::verdict(&self.services[id].config, &cause) == Verdict::Again;
+        let pause = self.note(now, id, cause, ran);
+        // What is given up for it is told by that.
+        if self.services[id].told.as_ref() != Some(&error) && (again || !is_wanted) {
             self.services[id].told = Some(error.clone());
-            let next = Some(format!("trying again {}", in_time(pause)));
+            let next = again.then(|| format!("trying again {}", in_time(pause)));
             self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
         }
-        if self.services[id].goal == Goal::Down {
+        if !is_wanted {
             let reason = self.why_down();
             self.set(now, id, State::Stopped, reason);
         } else {
