@@ -14,7 +14,7 @@ use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::common::{Status, run, text, wait};
 
-const MUSTERD: &str = env!("CARGO_BIN_EXE_musterd");
+pub(crate) const MUSTERD: &str = env!("CARGO_BIN_EXE_musterd");
 
 /// How a namespace can be made here: as root, else as root of a user namespace; `None`: neither.
 pub(crate) fn way_in() -> Option<&'static [&'static str]> {
@@ -30,7 +30,8 @@ pub(crate) fn way_in() -> Option<&'static [&'static str]> {
     })
 }
 
-fn unshare(way: &[&str]) -> Command {
+/// Starts what follows as PID 1 of such a namespace.
+pub(crate) fn unshare(way: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(way).args(["--fork", "--pid", "--mount-proc", "--kill-child"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -15,9 +15,12 @@ mod orphans;
 mod player;
 mod presence;
 mod readiness;
+#[path = "../common/screen.rs"]
+mod screen;
 mod shutdown;
 mod slow;
 mod surroundings;
+mod terminal;
 mod traps;
 mod traps_around;
 
@@ -42,6 +45,7 @@ fn main() {
         shutdown::TESTS,
         control::TESTS,
         surroundings::TESTS,
+        terminal::TESTS,
         never::TESTS,
         slow::TESTS,
         traps::TESTS,
