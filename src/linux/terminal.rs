@@ -10,7 +10,7 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
 };
 use rustix::{
-    process::{WaitId, WaitIdOptions, getpgrp, getpid, getsid, ioctl_tiocsctty, kill_process_group, waitid},
+    process::{WaitId, WaitIdOptions, getpid, ioctl_tiocsctty, kill_process_group, waitid},
     termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcgetsid, tcsetattr, tcsetpgrp},
 };
 
@@ -36,7 +36,7 @@ struct Holder {
 impl Lent {
     /// Remembers how the terminal is set; to be called before the process is made that is to have it.
     pub fn begin() -> Self {
-        let was_ours = tcgetpgrp(stdin()) == Ok(getpgrp());
+        let was_ours = group().is_some_and(|group| tcgetpgrp(stdin()) == Ok(group));
         Lent { modes: tcgetattr(stdin()).ok(), was_ours, holder: None }
     }
 
@@ -82,7 +82,7 @@ pub(super) fn hand_over() -> io::Result<Session> {
     if !isatty(stdin()) {
         return Ok(Session::Own);
     }
-    let session = getsid(None)?;
+    let Some(session) = session()? else { return Ok(Session::Terminal { certain: false }) };
     // Only of its own terminal a process learns the session (tcgetsid(3)).
     if tcgetsid(stdin()) != Ok(session) {
         return Ok(Session::Terminal { certain: false });
@@ -91,7 +91,7 @@ pub(super) fn hand_over() -> io::Result<Session> {
         give_up()?;
         return Ok(Session::Terminal { certain: true });
     }
-    if tcgetpgrp(stdin())? != getpgrp() {
+    if Some(tcgetpgrp(stdin())?) != group() {
         // It is in use: whoever reads there, a shell for one, would be cut off.
         return Err(io::Error::other("musterd is in the background of the terminal"));
     }
@@ -110,7 +110,7 @@ pub fn take_back() -> io::Result<()> {
     if !isatty(stdin()) {
         return Ok(());
     }
-    let session = getsid(None)?;
+    let Some(session) = session()? else { return Ok(()) };
     if tcgetsid(stdin()) != Ok(session) {
         if session == getpid() {
             // Refused where another session has it, and then it is not musterd's.
@@ -119,7 +119,9 @@ pub fn take_back() -> io::Result<()> {
         return Ok(());
     }
     set(Signal::SIGTTOU, SigHandler::SigIgn)?;
-    tcsetpgrp(stdin(), getpgrp())?;
+    if let Some(group) = group() {
+        tcsetpgrp(stdin(), group)?;
+    }
     Ok(())
 }
 
@@ -138,6 +140,16 @@ pub fn go_on(child: Pid) -> io::Result<bool> {
     }
     kill_process_group(child, rustix::process::Signal::CONT)?;
     Ok(true)
+}
+
+/// musterd's session; `None` where its leader is outside of the PID namespace. By nix, as rustix knows no PID 0.
+fn session() -> io::Result<Option<rustix::process::Pid>> {
+    Ok(rustix::process::Pid::from_raw(nix::unistd::getsid(None)?.as_raw()))
+}
+
+/// musterd's process group, likewise.
+fn group() -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(nix::unistd::getpgrp().as_raw())
 }
 
 /// Gives up the controlling terminal, so that another session can take it.

@@ -96,6 +96,12 @@ impl Screen {
         (status.code(), self.all.clone())
     }
 
+    /// Control-C, which also drops what is typed until the shell asks again.
+    fn interrupt(&mut self) {
+        self.write("\x03");
+        self.expect("prompt> ");
+    }
+
     /// Does with `sh -i`, whose prompt is `prompt> `, what people do.
     pub(crate) fn use_a_shell(&mut self) {
         // The quotes tell what a program writes from what the terminal echoes.
@@ -105,7 +111,7 @@ impl Screen {
         self.expect("prompt> ");
         self.line(&format!("sh -c \"{STAYS}\""));
         self.expect("running");
-        self.write("\x03");
+        self.interrupt();
         self.line("echo co''de=$?");
         self.expect("code=130");
 
@@ -117,7 +123,7 @@ impl Screen {
         // A line for the shell that was stopped, in case that it was not reading yet.
         self.line("");
         self.expect("woken");
-        self.write("\x03");
+        self.interrupt();
         self.line("echo co''de=$?");
         self.expect("code=130");
 
@@ -126,7 +132,7 @@ impl Screen {
         self.resize(33, 77);
         self.line("");
         self.expect("33 77");
-        self.write("\x03");
+        self.interrupt();
         self.line("echo co''de=$?");
         self.expect("code=130");
     }
