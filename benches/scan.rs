@@ -89,7 +89,7 @@ impl Machine {
         for action in self.step(Event::Scanned(Table::default())) {
             if let Action::Spawn { service, purpose } = action {
                 let process = ProcessId { pid: pid_of(service), start: 1 };
-                self.step(Event::Spawned { service, purpose, process });
+                self.step(Event::Spawned { service, purpose, process, leads_session: true });
             }
         }
         assert!(self.supervisor.look().is_none(), "all services run");

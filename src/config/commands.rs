@@ -12,6 +12,7 @@ use super::{
     tree::{Tree, Value},
     unquoted,
     view::View,
+    warnings::is_lone_shell,
 };
 use crate::text::printable;
 
@@ -88,6 +89,13 @@ pub(crate) fn apply_main(sources: &Sources, tree: &mut Tree, report: &mut Report
     ] {
         let path = ["services".to_owned(), name.clone(), key.to_owned()];
         tree.insert(&path, value, &origin, &origin);
+    }
+    let signal = ["services".to_owned(), name.clone(), keys::STOP_SIGNAL.name.to_owned()];
+    let is_shell =
+        Text::Line(text.clone()).parse(None).is_ok_and(|(command, _)| is_lone_shell(&command.argv));
+    if is_shell && tree.get(&signal.each_ref().map(String::as_str)).is_none() {
+        // At a prompt a shell ignores TERM; HUP ends it, and by it its jobs.
+        tree.insert(&signal, string("HUP"), &origin, &origin);
     }
     Some(name)
 }

@@ -50,7 +50,7 @@ pub(crate) fn find(sources: &Sources, tree: &Tree, services: &[Service]) -> Vec<
         }
         if let Origin::Command { .. } = origin(keys::START.name)
             && sources.is_interactive
-            && is_lone_shell(service)
+            && is_lone_shell(&service.start.argv)
         {
             let shell = service.start.argv.join(" ");
             warn(
@@ -78,11 +78,16 @@ fn never_a_process(start: &Text) -> Option<String> {
     shell::is_no_process(word).then(|| word.text.clone())
 }
 
-/// Whether its command is a shell that would ask for commands.
-fn is_lone_shell(service: &Service) -> bool {
-    let [program, options @ ..] = service.start.argv.as_slice() else { return false };
+/// Whether a command is a shell that would ask for commands.
+pub(crate) fn is_lone_shell(argv: &[String]) -> bool {
+    let [program, options @ ..] = argv else { return false };
     let name = program.rsplit('/').next().unwrap_or_default();
-    let asks =
-        |option: &String| ["-i", "-l", "-il", "-li", "--login", "sh", "ash"].contains(&option.as_str());
+    // With a file or `-c` it has its commands.
+    let asks = |option: &String| {
+        let is_short = option.starts_with('-') && !option.starts_with("--");
+        option.starts_with("--")
+            || is_short && !option.contains('c')
+            || ["sh", "ash"].contains(&option.as_str())
+    };
     SHELLS.contains(&name) && options.iter().all(asks)
 }

@@ -35,6 +35,7 @@ use super::{
     setup::Setup,
     spawn::Spawner,
     table::{self, Scanner},
+    terminal::Lent,
     watch::{self, Ended, SignalError, WatchResult, Watcher},
 };
 use crate::{
@@ -102,6 +103,8 @@ struct Manager {
     reserve: Reserve,
     probes: Probes,
     notifier: Notifier,
+    /// The terminal, while a service has it.
+    lent: Option<Lent>,
     /// Whether lines of services carry the PID of its main process.
     tells_pids: bool,
     /// Whether something was done since the output heard of the main processes.
@@ -166,6 +169,7 @@ impl Manager {
             reserve,
             probes: Probes::default(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
+            lent: None,
             tells_pids: config.manager.log_format == LogFormat::Json,
             has_acted: false,
             endpoint,
@@ -181,11 +185,12 @@ impl Manager {
             manager.look_around();
         });
         loop {
-            self.survive(Self::turn);
+            // All may be over before anything was waited for.
             if let Some(code) = self.exit {
                 self.output.finish(clock() + LAST_WORDS, clock);
                 return code;
             }
+            self.survive(Self::turn);
         }
     }
 
@@ -269,6 +274,9 @@ impl Manager {
             }
             self.reap();
             self.look_around();
+            if let Some(lent) = &self.lent {
+                lent.go_on();
+            }
         }
         for pid in tagged(PROBE).filter_map(pid_of) {
             self.probes.ready(&self.epoll, pid, self.now);
@@ -326,10 +334,14 @@ impl Manager {
         }
     }
 
-    /// What is told of a process that ended: what it said, if it was a probe, before its end.
+    /// What is told of a process that ended: what it said, if it was a probe, before its end. If it had the terminal,
+    /// musterd has it now.
     fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
         let Ended { id: process, exit, watched } = *ended;
         tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
+        if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
+            lent.take_back();
+        }
         let said = self.probes.ended(process).map(|line| Event::Said { process, line });
         said.into_iter().chain([Event::Ended { process, exit }]).collect()
     }

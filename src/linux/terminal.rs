@@ -1,4 +1,4 @@
-//! Hands musterd's terminal to a service that has it, and takes it back. Decides neither which nor when.
+//! Hands musterd's terminal to a service that has it, and takes it back. Decides neither which nor why.
 
 use std::{
     io::{self, stdin},
@@ -10,22 +10,79 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
 };
 use rustix::{
-    process::{WaitId, WaitIdOptions, getpgrp, getpid, getsid, kill_process_group, waitid},
-    termios::{isatty, tcgetsid, tcsetpgrp},
+    process::{WaitId, WaitIdOptions, getpid, ioctl_tiocsctty, kill_process_group, waitid},
+    termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcgetsid, tcsetattr, tcsetpgrp},
 };
 
-use super::child::Session;
+use super::{child::Session, spawn::Spawned};
 use crate::process::Pid;
+
+/// The terminal while a service has it.
+#[derive(Debug)]
+pub struct Lent {
+    /// How it was set before: what is killed leaves it as it likes, and lines without a return at their end.
+    modes: Option<Termios>,
+    /// Whether musterd was in its foreground: elsewhere it is somebody else's.
+    was_ours: bool,
+    holder: Option<Holder>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    pid: Pid,
+    leads_session: bool,
+}
+
+impl Lent {
+    /// Remembers how the terminal is set; to be called before the process is made that is to have it.
+    pub fn begin() -> Self {
+        let was_ours = group().is_some_and(|group| tcgetpgrp(stdin()) == Ok(group));
+        Lent { modes: tcgetattr(stdin()).ok(), was_ours, holder: None }
+    }
+
+    /// This process has it now.
+    pub fn to(&mut self, spawned: &Spawned) {
+        self.holder = Some(Holder { pid: spawned.id.pid, leads_session: spawned.leads_session });
+    }
+
+    /// Whether this process has it.
+    pub fn is_with(&self, pid: Pid) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.pid == pid)
+    }
+
+    /// Has the process that has it go on if it was stopped in musterd's own session, where nobody else would; to be
+    /// called when SIGCHLD came.
+    pub fn go_on(&self) {
+        if let Some(holder) = self.holder.as_ref().filter(|holder| !holder.leads_session)
+            && let Err(error) = go_on(holder.pid)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(pid = holder.pid, cause = %error, "cannot continue what was stopped");
+        }
+    }
+
+    /// Takes it back, set as it was; to be called when the process has ended or could not be made.
+    pub fn take_back(self) {
+        if !self.was_ours {
+            return;
+        }
+        let set = |modes: &Termios| tcsetattr(stdin(), OptionalActions::Now, modes).map_err(io::Error::from);
+        if let Err(error) = take_back().and_then(|()| self.modes.as_ref().map_or(Ok(()), set)) {
+            // It may have been hung up meanwhile.
+            tracing::debug!(cause = %error, "cannot take the terminal back");
+        }
+    }
+}
 
 /// Prepares musterd's terminal, if it has one, for a new process; says what that process has to do.
 ///
 /// # Errors
-/// The terminal cannot be given up.
+/// The terminal cannot be given up, or is not musterd's to hand over: it was started in the background.
 pub(super) fn hand_over() -> io::Result<Session> {
     if !isatty(stdin()) {
         return Ok(Session::Own);
     }
-    let session = getsid(None)?;
+    let Some(session) = session()? else { return Ok(Session::Terminal { certain: false }) };
     // Only of its own terminal a process learns the session (tcgetsid(3)).
     if tcgetsid(stdin()) != Ok(session) {
         return Ok(Session::Terminal { certain: false });
@@ -34,24 +91,37 @@ pub(super) fn hand_over() -> io::Result<Session> {
         give_up()?;
         return Ok(Session::Terminal { certain: true });
     }
+    if Some(tcgetpgrp(stdin())?) != group() {
+        // It is in use: whoever reads there, a shell for one, would be cut off.
+        return Err(io::Error::other("musterd is in the background of the terminal"));
+    }
     // The terminal stops what writes to it from the background, where it is told so (`stty tostop`), and
     // what changes its foreground group; musterd does both and must not be stopped.
     set(Signal::SIGTTOU, SigHandler::SigIgn)?;
     Ok(Session::Foreground)
 }
 
-/// Makes musterd the terminal's foreground again, where it shares its session with others: to be called when
-/// the process that had the terminal has ended. Changes nothing anywhere else.
+/// Makes musterd the terminal's foreground again, so that Control-C reaches it: to be called when the process that had
+/// the terminal has ended. Changes nothing where that is another session's.
 ///
 /// # Errors
 /// Those of tcsetpgrp(3).
 pub fn take_back() -> io::Result<()> {
-    let session = getsid(None)?;
-    if session == getpid() || !isatty(stdin()) || tcgetsid(stdin()) != Ok(session) {
+    if !isatty(stdin()) {
+        return Ok(());
+    }
+    let Some(session) = session()? else { return Ok(()) };
+    if tcgetsid(stdin()) != Ok(session) {
+        if session == getpid() {
+            // Refused where another session has it, and then it is not musterd's.
+            let _ = ioctl_tiocsctty(stdin());
+        }
         return Ok(());
     }
     set(Signal::SIGTTOU, SigHandler::SigIgn)?;
-    tcsetpgrp(stdin(), getpgrp())?;
+    if let Some(group) = group() {
+        tcsetpgrp(stdin(), group)?;
+    }
     Ok(())
 }
 
@@ -70,6 +140,16 @@ pub fn go_on(child: Pid) -> io::Result<bool> {
     }
     kill_process_group(child, rustix::process::Signal::CONT)?;
     Ok(true)
+}
+
+/// musterd's session; `None` where its leader is outside of the PID namespace. By nix, as rustix knows no PID 0.
+fn session() -> io::Result<Option<rustix::process::Pid>> {
+    Ok(rustix::process::Pid::from_raw(nix::unistd::getsid(None)?.as_raw()))
+}
+
+/// musterd's process group, likewise.
+fn group() -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(nix::unistd::getpgrp().as_raw())
 }
 
 /// Gives up the controlling terminal, so that another session can take it.

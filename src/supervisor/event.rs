@@ -66,8 +66,11 @@ pub enum Event {
         service: ServiceId,
         /// Which command.
         purpose: Purpose,
-        /// The new process, leader of a session of its own.
+        /// The new process.
         process: ProcessId,
+        /// Whether it leads a session of its own; otherwise (it has the terminal that musterd shares with others) it
+        /// leads only a process group in musterd's session.
+        leads_session: bool,
     },
     /// An `Action::Spawn` could not be done.
     SpawnFailed {

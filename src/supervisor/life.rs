@@ -56,21 +56,29 @@ impl Supervisor {
         lasts
     }
 
-    pub(super) fn spawned(&mut self, now: Time, id: ServiceId, purpose: Purpose, process: ProcessId) {
+    pub(super) fn spawned(
+        &mut self,
+        now: Time,
+        id: ServiceId,
+        purpose: Purpose,
+        process: ProcessId,
+        leads_session: bool,
+    ) {
         // A process that musterd watched, but did not start, has ended if its PID has come again.
         if let Some(former) = self.owners.get(&process.pid).and_then(|owner| owner.other_than(process)) {
             self.ended(now, former, Exit::Unknown);
         }
         self.own(id, process);
         match purpose {
-            Purpose::Start => self.start_spawned(now, id, process),
+            Purpose::Start => self.start_spawned(now, id, process, leads_session),
             Purpose::Stop => self.stopper_spawned(id, process),
             Purpose::Probe(_) => self.probe_spawned(now, id, process),
         }
     }
 
-    fn start_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId) {
-        let (session, found) = (Some(process.pid), Found::Started);
+    fn start_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId, leads_session: bool) {
+        // Where it leads none, the session is musterd's, and others live in it.
+        let (session, found) = (leads_session.then_some(process.pid), Found::Started);
         let main = Main { id: process, since: now, session, found, was_ready: false };
         let service = &mut self.services[id];
         if matches!(service.cause, Some(Cause::Ended(_) | Cause::Unfit(_))) {
@@ -122,13 +130,17 @@ impl Supervisor {
 
     /// A start failed: `error` is told once, and the start tried again.
     pub(super) fn start_failed(&mut self, now: Time, id: ServiceId, error: String, ran: Option<Duration>) {
-        let pause = self.note(now, id, Cause::Failed(error.clone()), ran);
-        if self.services[id].told.as_ref() != Some(&error) {
+        let cause = Cause::Failed(error.clone());
+        let is_wanted = self.services[id].goal == Goal::Up;
+        let again = is_wanted && policy::verdict(&self.services[id].config, &cause) == Verdict::Again;
+        let pause = self.note(now, id, cause, ran);
+        // What is given up for it is told by that.
+        if self.services[id].told.as_ref() != Some(&error) && (again || !is_wanted) {
             self.services[id].told = Some(error.clone());
-            let next = Some(format!("trying again {}", in_time(pause)));
+            let next = again.then(|| format!("trying again {}", in_time(pause)));
             self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
         }
-        if self.services[id].goal == Goal::Down {
+        if !is_wanted {
             let reason = self.why_down();
             self.set(now, id, State::Stopped, reason);
         } else {

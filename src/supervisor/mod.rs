@@ -181,7 +181,9 @@ impl Supervisor {
         match event {
             Event::Tick if begins => {}
             Event::Tick => self.deadlines(now),
-            Event::Spawned { service, purpose, process } => self.spawned(now, service, purpose, process),
+            Event::Spawned { service, purpose, process, leads_session } => {
+                self.spawned(now, service, purpose, process, leads_session);
+            }
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
             Event::Ended { process, exit } => self.ended(now, process, exit),
             Event::Said { process, line } => self.probe_said(process, line),

@@ -387,7 +387,7 @@ impl Sim {
         if purpose == Purpose::Stop {
             self.write(format!("{} is the stop command of {name}", self.kernel.called(process)));
         }
-        Event::Spawned { service, purpose, process }
+        Event::Spawned { service, purpose, process, leads_session: true }
     }
 
     /// musterd hears something once more, or of itself.

@@ -12,8 +12,11 @@ mod demonstration;
 mod foreign;
 mod images;
 mod logins;
+#[path = "../common/screen.rs"]
+mod screen;
 mod seccomp;
 mod surroundings;
+mod terminal;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -33,6 +36,7 @@ fn main() {
         logins::TESTS,
         foreign::TESTS,
         seccomp::TESTS,
+        terminal::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {

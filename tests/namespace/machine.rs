@@ -30,7 +30,8 @@ pub(crate) fn way_in() -> Option<&'static [&'static str]> {
     })
 }
 
-fn unshare(way: &[&str]) -> Command {
+/// Starts what follows as PID 1 of such a namespace.
+pub(crate) fn unshare(way: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(way).args(["--fork", "--pid", "--mount-proc", "--kill-child"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -16,11 +16,14 @@ mod orphans;
 mod player;
 mod presence;
 mod readiness;
+#[path = "../common/screen.rs"]
+mod screen;
 mod secrets;
 mod shortage;
 mod shutdown;
 mod slow;
 mod surroundings;
+mod terminal;
 mod traps;
 mod traps_around;
 
@@ -46,6 +49,7 @@ fn main() {
         shutdown::TESTS,
         control::TESTS,
         surroundings::TESTS,
+        terminal::TESTS,
         never::TESTS,
         slow::TESTS,
         traps::TESTS,
@@ -59,7 +63,8 @@ fn main() {
         };
         Trial::test(name, run).with_ignored_flag(ignored)
     });
-    let mut trials: Vec<Trial> = trials.chain(faults::trials(ignored)).chain(shortage::trials(ignored)).collect();
+    let mut trials: Vec<Trial> =
+        trials.chain(faults::trials(ignored)).chain(shortage::trials(ignored)).collect();
     let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
     trials.extend(keys::trials(ignored, &names));
     libtest_mimic::run(&arguments, trials).exit();

@@ -10,6 +10,7 @@ use crate::{
         output::Outlet,
         probes::Probes,
         spawn::{Mark, Surroundings},
+        terminal::Lent,
     },
     process::ProcessId,
     supervisor::{Event, Probing, Purpose, ServiceId},
@@ -19,25 +20,29 @@ use crate::{
 /// How long it may take to ask an address that is asked again anyway; the decider ends probes a little later.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A new process, and whether it leads a session.
+type Made = (ProcessId, bool);
+
 impl Manager {
     /// Starts a service's command; tells what came of it.
     pub(super) fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
         let spawned = match purpose {
             Purpose::Start => self.spawn_start(service),
             Purpose::Stop => match self.supervisor.config(service).stop.clone() {
+                // It takes the terminal from nobody.
                 Some(command) => self.spawn_for(service, &command, false, &[]),
                 None => Err("cannot stop by command: none is configured".to_owned()),
             },
             Purpose::Probe(probing) => self.spawn_probe(service, probing),
         };
         match spawned {
-            Ok(process) => Event::Spawned { service, purpose, process },
+            Ok((process, leads_session)) => Event::Spawned { service, purpose, process, leads_session },
             Err(error) => Event::SpawnFailed { service, purpose, error },
         }
     }
 
     /// Runs the start command, with a socket to notify where that is asked for.
-    fn spawn_start(&mut self, service: ServiceId) -> Result<ProcessId, String> {
+    fn spawn_start(&mut self, service: ServiceId) -> Result<Made, String> {
         let config = self.supervisor.config(service);
         let command = config.start.clone();
         let mut extra = Vec::new();
@@ -52,7 +57,6 @@ impl Manager {
         if let Some(check) = watchdog {
             extra.push(("WATCHDOG_USEC", check.every.as_micros().to_string()));
         }
-        // A stop command or a probe takes the terminal from nobody.
         let terminal = config.terminal;
         self.spawn_for(service, &command, terminal, &extra)
     }
@@ -64,16 +68,27 @@ impl Manager {
         command: &Command,
         terminal: bool,
         extra: &[(&str, String)],
-    ) -> Result<ProcessId, String> {
+    ) -> Result<Made, String> {
         let outlet = self.open_outlet(service)?;
         let (stdout, stderr) = (self.output.stdout(outlet), self.output.stderr(outlet));
         let config = self.supervisor.config(service);
         let surroundings =
             Surroundings { service: config, stdout, stderr, mark: Mark::Service, terminal, extra };
-        let spawned = self.spawner.spawn(command, &surroundings).map_err(|error| error.to_string())?;
-        let process = spawned.id;
+        let mut lent = terminal.then(Lent::begin);
+        let spawned = match self.spawner.spawn(command, &surroundings) {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                lent.into_iter().for_each(Lent::take_back);
+                return Err(error.to_string());
+            }
+        };
+        if let Some(lent) = &mut lent {
+            lent.to(&spawned);
+        }
+        self.lent = lent.or_else(|| self.lent.take());
+        let made = (spawned.id, spawned.leads_session);
         self.watcher.add_child(&self.epoll, spawned);
-        Ok(process)
+        Ok(made)
     }
 
     /// The service's pipes, made when they are first needed: where there are too few descriptors, those that are there
@@ -90,7 +105,7 @@ impl Manager {
     }
 
     /// Runs a probe: a command as the service, an address as a helper of musterd's own. What it says goes into a pipe.
-    fn spawn_probe(&mut self, service: ServiceId, probing: Probing) -> Result<ProcessId, String> {
+    fn spawn_probe(&mut self, service: ServiceId, probing: Probing) -> Result<Made, String> {
         let config = self.supervisor.config(service);
         let helper;
         let (command, owner) = match probe_of(config, probing).ok_or("cannot probe: nothing is configured")? {
@@ -106,11 +121,11 @@ impl Manager {
         let surroundings =
             Surroundings { service: owner, stdout, stderr, mark: Mark::Probe, terminal: false, extra: &[] };
         let spawned = self.spawner.spawn(command, &surroundings).map_err(|error| error.to_string())?;
-        let process = spawned.id;
+        let (process, leads_session) = (spawned.id, spawned.leads_session);
         self.watcher.add_child(&self.epoll, spawned);
         let token = token(PROBE, u64::from(process.pid.unsigned_abs()));
         self.probes.add(&self.epoll, process, read_end, token);
-        Ok(process)
+        Ok((process, leads_session))
     }
 }
 
