@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::LogLevel;
+
 /// The longest request, in bytes with its newline: room for the names of a thousand services, and little
 /// enough for each client to have one.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -36,6 +38,31 @@ pub enum Request {
         /// The services' names.
         names: Vec<String>,
     },
+    /// The last lines of the named services, of all without a name, as many as fit into one answer.
+    Logs {
+        /// The services' names.
+        #[serde(default)]
+        names: Vec<String>,
+        /// Only what came after the answer whose `next` this is.
+        #[serde(default)]
+        after: u64,
+        /// Only so many lines, the last ones.
+        #[serde(default)]
+        lines: Option<u64>,
+        /// Only lines that came then or later, RFC 3339 in UTC.
+        #[serde(default)]
+        since: Option<String>,
+        /// Where there is nothing: answers when there is.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Opens the log files anew, after somebody has renamed them.
+    Reopen,
+    /// From now on messages of musterd's own are told that are at least so important.
+    LogLevel {
+        /// How important.
+        level: LogLevel,
+    },
 }
 
 impl Request {
@@ -55,7 +82,9 @@ impl Request {
             Request::Status { names }
             | Request::Start { names }
             | Request::Stop { names }
-            | Request::Restart { names } => names,
+            | Request::Restart { names }
+            | Request::Logs { names, .. } => names,
+            Request::Reopen | Request::LogLevel { .. } => &[],
         }
     }
 
@@ -66,8 +95,12 @@ impl Request {
     pub fn choose(&self, known: &[&str]) -> Result<Vec<usize>, Response> {
         let names = self.names();
         let all = match self {
-            Request::Status { names } => names.is_empty(),
-            Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. } => false,
+            Request::Status { names } | Request::Logs { names, .. } => names.is_empty(),
+            Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. } => false,
         };
         if names.is_empty() && !all {
             return Err(Response::Refused { reason: "the request names no service".to_owned() });
@@ -99,6 +132,17 @@ pub enum Response {
         /// All the names there are, for a suggestion.
         known: Vec<String>,
     },
+    /// Lines of the services asked for, in the order in which they came.
+    Lines {
+        /// The lines.
+        lines: Vec<LogLine>,
+        /// What to ask for next: what comes after this.
+        next: u64,
+        /// Whether there is more already.
+        more: bool,
+    },
+    /// It is done, and there is nothing to tell.
+    Done,
     /// The request was not understood or cannot be served now.
     Refused {
         /// Why.
@@ -151,6 +195,36 @@ impl fmt::Display for StateName {
             StateName::Failed => "failed",
         })
     }
+}
+
+/// Where a line is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogStream {
+    /// The service's stdout.
+    Stdout,
+    /// The service's stderr.
+    Stderr,
+    /// musterd itself: what it decided about the service.
+    Musterd,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it came, RFC 3339 in UTC.
+    pub time: String,
+    /// Whose it is.
+    pub service: String,
+    /// Where it is from.
+    pub stream: LogStream,
+    /// The service's main process then.
+    pub pid: Option<i32>,
+    /// The line without its newline; bytes that are not UTF-8 as `\xHH`.
+    pub message: String,
+    /// Whether the next line of the stream goes on with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// What is known of one service.

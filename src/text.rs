@@ -33,6 +33,16 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
+/// The bytes as text: each that is not UTF-8 becomes the four characters `\xHH`.
+pub(crate) fn lossless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 /// An error of the system in lower case and without its number: `no such file or directory`.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();

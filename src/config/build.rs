@@ -7,7 +7,7 @@ use super::{
     Backoff, Command, Guard, Identity, Kind, Limit, Manager, Service, ServiceName, StartLimit,
     after::{self, After},
     command::Text,
-    environment, keys, limits,
+    environment, keys, limits, log,
     origin::Origin,
     readiness,
     report::Report,
@@ -55,6 +55,7 @@ pub(crate) fn manager(tree: &Tree, directory: &Path, report: &mut Report) -> Opt
         socket,
         log_format: view.get(&keys::LOG_FORMAT)?,
         log_level: view.get(&keys::LOG_LEVEL)?,
+        log_times: view.get(&keys::LOG_TIMES)?,
     })
 }
 
@@ -98,6 +99,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
             format!("service \"{}\": cannot use ready for a task: {reason}", printable(name)),
         );
     }
+    let logging = log::logging(&view, name, ready.as_ref(), directory, report);
     let (start, basename) = start?;
     let interval = view.get(&keys::INTERVAL)?;
     let max = view.get(&keys::BACKOFF_MAX)?.min(interval);
@@ -124,6 +126,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
         essential: view.get(&keys::ESSENTIAL)?,
         start_timeout: view.get(&keys::START_TIMEOUT)?,
         ready: ready?,
+        log: logging?,
         check: readiness::check(&view),
         stop_signal: view.get(&keys::STOP_SIGNAL)?,
         stop_timeout: view.get(&keys::STOP_TIMEOUT)?,

@@ -1,10 +1,10 @@
 //! Prints the merged configuration as TOML that says the same again, each value with its origin. Checks
 //! nothing itself.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use super::{
-    Service, keys,
+    Destination, Service, keys,
     origin::Origin,
     tree::{Tree, quote, quote_key},
     view::View,
@@ -70,6 +70,8 @@ fn section(tree: &Tree, service: &Service) -> Section {
             // Relative paths would mean others in another place.
             let files = service.environment.files.iter().map(|file| quote(&file.display().to_string()));
             add(format!("{key} = {}", list(files)), &origin(key));
+        } else if let (Some(path), true) = (log_path(service, key), view.entry(key).is_some()) {
+            add(format!("{key} = {}", quote(&path.display().to_string())), &origin(key));
         } else if let Some(entry) = view.entry(key) {
             add(format!("{key} = {}", entry.value), &entry.origin);
         } else if let (true, Some(name)) = (key == keys::MATCH_NAME.name, &service.matching.name) {
@@ -82,6 +84,19 @@ fn section(tree: &Tree, service: &Service) -> Section {
         add("# with musterd's terminal, stdin, stdout and stderr".to_owned(), &origin(keys::START.name));
     }
     Section { header: format!("[services.{}]", quote_key(name)), values }
+}
+
+/// The path of a log, as it is taken: a relative one would mean another in another place.
+fn log_path<'a>(service: &'a Service, key: &str) -> Option<&'a Path> {
+    let destination = match key {
+        key if key == keys::LOG_PATH.name => &service.log.stdout,
+        key if key == keys::LOG_STDERR_PATH.name => &service.log.stderr,
+        _ => return None,
+    };
+    match destination {
+        Destination::File(file) => Some(&file.path),
+        Destination::Prefix | Destination::Raw | Destination::None => None,
+    }
 }
 
 fn list(elements: impl Iterator<Item = String>) -> String {

@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 use nix::sys::signal::Signal;
 
-use super::{Kind, LogFormat, LogLevel, Remedy, Restart, parse::string, report::did_you_mean, tree::Value};
+use super::{
+    Kind, LogFormat, LogLevel, Overflow, Remedy, Restart, log::To, parse::string, report::did_you_mean,
+    tree::Value,
+};
 
 /// A signal by name, with or without `SIG`, or by number (signal(7)).
 pub(crate) fn signal(value: &Value) -> Result<Signal, String> {
@@ -52,6 +55,14 @@ pub(crate) fn remedy(value: &Value) -> Result<Remedy, String> {
 
 pub(crate) fn log_format(value: &Value) -> Result<LogFormat, String> {
     choice(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+pub(crate) fn destination(value: &Value) -> Result<To, String> {
+    choice(value, &[("prefix", To::Prefix), ("raw", To::Raw), ("file", To::File), ("none", To::None)])
+}
+
+pub(crate) fn overflow(value: &Value) -> Result<Overflow, String> {
+    choice(value, &[("hold", Overflow::Hold), ("drop", Overflow::Drop)])
 }
 
 pub(crate) fn log_level(value: &Value) -> Result<LogLevel, String> {

@@ -6,10 +6,12 @@ use std::{path::PathBuf, time::Duration};
 use nix::sys::signal::Signal;
 
 use super::{
-    Capability, Command, Group, Inherit, Kind, LogFormat, LogLevel, Regex, Remedy, Restart, Template, User,
-    address, choices,
+    Capability, Command, Group, Inherit, Kind, LogFormat, LogLevel, Overflow, Regex, Remedy, Restart,
+    Template, User, address, choices,
     command::Text,
-    identity, limits, parse,
+    identity, limits,
+    log::{self, To},
+    parse,
     schema::{AnyKey, Form, Key},
     template,
     tree::Value,
@@ -25,6 +27,7 @@ macro_rules! keys {
 }
 
 const DURATION: fn(&Value) -> Result<Duration, String> = parse::duration;
+const DESTINATIONS: Form = Form::OneOf(&["prefix", "raw", "file", "none"]);
 const REMEDIES: Form = Form::OneOf(&["restart", "report"]);
 
 keys! { MANAGER:
@@ -38,6 +41,8 @@ keys! { MANAGER:
         "the form of the output", choices::log_format;
     LOG_LEVEL: LogLevel = "log-level", Some("\"info\""), Form::OneOf(&["error", "warn", "info", "debug", "trace"]), "`error`, `warn`, `info`, `debug`, `trace`",
         "the least important of musterd's own messages that is told", choices::log_level;
+    LOG_TIMES: bool = "log-times", Some("false"), Form::Boolean, "`true`, `false`",
+        "whether each line of text begins with its time (RFC 3339, UTC); JSON always has it", parse::boolean;
 }
 
 keys! { SERVICE:
@@ -101,6 +106,23 @@ keys! { SERVICE:
         "ready when its main process has existed for so long", parse::positive_duration;
     READY_TIMEOUT: Duration = "ready.timeout", Some("\"90s\""), Form::Duration, "duration, more than 0s",
         "how long that may take; then the start has failed", parse::positive_duration;
+    LOG_TO: To = "log.to", Some("\"prefix\""), DESTINATIONS, "`prefix`, `raw`, `file`, `none`",
+        "where its output goes: to musterd's own line by line with its name, the same with nothing in between, to `log.path`, \
+        nowhere; `log = \"raw\"` for short", choices::destination;
+    LOG_STDERR: To = "log.stderr", None, DESTINATIONS, "`prefix`, `raw`, `file`, `none`",
+        "where its stderr goes; default: as `log.to`", choices::destination;
+    LOG_PATH: PathBuf = "log.path", None, Form::Text, "path, in a file relative to the file",
+        "the file of `file`", parse::path;
+    LOG_STDERR_PATH: PathBuf = "log.stderr-path", None, Form::Text, "path, in a file relative to the file",
+        "the file of its stderr; default: `log.path`", parse::path;
+    LOG_MAX_SIZE: u64 = "log.max-size", Some("\"10MiB\""), Form::Size, "size (`10MiB`), or bytes",
+        "a file that would become larger is renamed, and a new one begun", limits::size;
+    LOG_KEEP: u32 = "log.keep", Some("5"), Form::Integer(0, 1000), "number from 0 to 1000",
+        "how many old files are kept: `PATH.1`, the latest, and so on", log::keep;
+    LOG_OVERFLOW: Overflow = "log.overflow", Some("\"hold\""), Form::OneOf(&["hold", "drop"]), "`hold`, `drop`",
+        "while nobody reads musterd's output, the service waits, or its lines are dropped and counted", choices::overflow;
+    LOG_MEMORY: u64 = "log.memory", Some("\"64KiB\""), Form::Size, "size, 64MiB at most, or bytes",
+        "how much of its last lines is kept for `ctl logs`", log::memory;
     CHECK_EXEC: Command = "check.exec", None, Form::Command, "command, or list of its words",
         "healthy while this, run as the service, exits 0; default: nothing is checked", parse::probe_command;
     CHECK_TCP: String = "check.tcp", None, Form::NameOrNumber, "`HOST:PORT`, or a port of 127.0.0.1",

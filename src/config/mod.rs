@@ -18,6 +18,7 @@ mod json_schema;
 mod keys;
 mod limits;
 mod load;
+mod log;
 mod matching;
 mod ordinary;
 mod origin;
@@ -43,6 +44,7 @@ mod words;
 pub use check::Provenance;
 pub use json_schema::json_schema;
 pub use load::{Sources, Variables, load, socket};
+pub use log::{Destination, LogFile, Logging, Overflow};
 pub use matching::{Match, Regex, User};
 pub use ordinary::Ordinary;
 pub use origin::{Origin, SourceFile};
@@ -78,6 +80,8 @@ pub struct Manager {
     pub log_format: LogFormat,
     /// Which of musterd's own messages are told.
     pub log_level: LogLevel,
+    /// Whether each line of text begins with its time.
+    pub log_times: bool,
 }
 
 /// The form of musterd's output.
@@ -91,7 +95,10 @@ pub enum LogFormat {
 }
 
 /// The least important message that is still told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// What went wrong and needs somebody.
     Error,

@@ -102,8 +102,9 @@ impl<T> AnyKey for Key<T> {
 pub(crate) const SECTIONS: [&str; 3] = ["manager", "defaults", "services"];
 
 /// The tables inside a service, with what they look like.
-pub(crate) const TABLES: [(&str, &str); 9] = [
+pub(crate) const TABLES: [(&str, &str); 10] = [
     ("match", "{ name = \"java\", user = \"app\" }, or a name alone"),
+    ("log", "{ to = \"file\", path = \"/var/log/web.log\" }, or where to alone"),
     ("backoff", "{ initial = \"250ms\", factor = 2, max = \"1m\" }"),
     ("start-limit", "{ starts = 5, within = \"1m\" }"),
     ("ready", "{ tcp = 5432, timeout = \"90s\" }"),
@@ -133,7 +134,8 @@ pub(crate) fn rules(table: &str) -> &'static [&'static str] {
 pub(crate) const OWN_KEYS: [&str; 2] = ["start", "match"];
 
 /// Tables that a value alone is short for, as one of their keys: so layers can add to it.
-const SHORT: [(&str, &str); 3] = [("match", "name"), ("memory-max", "size"), ("cpu-max", "percent")];
+const SHORT: [(&str, &str); 4] =
+    [("match", "name"), ("log", "to"), ("memory-max", "size"), ("cpu-max", "percent")];
 
 /// The key of this table that a value alone is short for.
 pub(crate) fn short(table: &str) -> Option<&'static str> {
@@ -149,7 +151,7 @@ pub(crate) fn in_full<'a>(path: &'a [String], value: &Value) -> Cow<'a, [String]
     };
     let short = match value {
         Value::String(_) => SHORT.iter().find(|(name, _)| name == table),
-        Value::Integer(_) | Value::Float(_) => SHORT[1..].iter().find(|(name, _)| name == table),
+        Value::Integer(_) | Value::Float(_) => SHORT[2..].iter().find(|(name, _)| name == table),
         Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => None,
     };
     match short {

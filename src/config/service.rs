@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 
-use super::{Capability, Environment, Identity, Limit, Match, Regex, ServiceName};
+use super::{Capability, Environment, Identity, Limit, Logging, Match, Regex, ServiceName};
 
 /// One service.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,8 @@ pub struct Service {
     pub start_timeout: Duration,
     /// When it is ready.
     pub ready: Ready,
+    /// Where its output goes.
+    pub log: Logging,
     /// How its health is checked; `None`: not at all.
     pub check: Option<Check>,
     /// The signal that asks it to stop.
@@ -98,6 +100,7 @@ impl Service {
             essential: false,
             start_timeout: Duration::from_secs(90),
             ready: Ready::default(),
+            log: Logging::default(),
             check: None,
             stop_signal: Signal::SIGTERM,
             stop_timeout: Duration::from_secs(5),

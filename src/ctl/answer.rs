@@ -53,6 +53,9 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
             };
             Shown { output: text(services, form), errors, code }
         }
+        Response::Lines { .. } | Response::Done => {
+            Shown { output: String::new(), errors: Vec::new(), code: 0 }
+        }
         Response::NoSuchService { names, known } => {
             let errors = names.iter().map(|name| unknown(name, known)).collect();
             Shown { output: String::new(), errors, code: unanswered(form) }
@@ -94,14 +97,21 @@ fn text(services: &[Status], form: Form) -> String {
 fn wish(request: &Request, services: &[Status]) -> bool {
     match request {
         Request::Status { .. } => !services.iter().any(is_missed),
-        Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. } => true,
+        Request::Start { .. }
+        | Request::Stop { .. }
+        | Request::Restart { .. }
+        | Request::Logs { .. }
+        | Request::Reopen
+        | Request::LogLevel { .. } => true,
     }
 }
 
 /// What a command did not achieve.
 fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
     let (done, what): (fn(StateName) -> bool, _) = match request {
-        Request::Status { .. } => return Vec::new(),
+        Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+            return Vec::new();
+        }
         Request::Start { .. } | Request::Restart { .. } => (runs, "does not run"),
         Request::Stop { .. } => (has_stopped, "has not stopped"),
     };

@@ -74,8 +74,26 @@ impl fmt::Display for Failure {
 
 /// Asks a manager; without a limit the answer may take any time.
 pub(super) fn ask(place: &Where, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-    let (path, stream) = reach(place)?;
-    exchange(stream, request, limit).map_err(|what| Failure::Lost(path, what))
+    Conversation::open(place)?.ask(request, limit)
+}
+
+/// A connection to one manager, for requests one after another.
+pub(super) struct Conversation {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+impl Conversation {
+    /// Connects to the manager.
+    pub(super) fn open(place: &Where) -> Result<Self, Failure> {
+        let (path, stream) = reach(place)?;
+        Ok(Self { path, stream: BufReader::new(stream) })
+    }
+
+    /// Asks it; without a limit the answer may take any time.
+    pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
+        exchange(&mut self.stream, request, limit).map_err(|what| Failure::Lost(self.path.clone(), what))
+    }
 }
 
 fn reach(place: &Where) -> Result<(PathBuf, UnixStream), Failure> {
@@ -114,13 +132,18 @@ fn vouch(stream: UnixStream) -> Result<UnixStream, String> {
     }
 }
 
-fn exchange(mut stream: UnixStream, request: &Request, limit: Option<Duration>) -> Result<Response, String> {
+fn exchange(
+    stream: &mut BufReader<UnixStream>,
+    request: &Request,
+    limit: Option<Duration>,
+) -> Result<Response, String> {
     // Who is refused is told so and cut off, so a failed write may have an answer all the same.
-    let sent = stream.write_all(&request.to_line());
+    let sent = stream.get_mut().write_all(&request.to_line());
     let mut line = Vec::new();
     let read = stream
+        .get_mut()
         .set_read_timeout(limit)
-        .and_then(|()| BufReader::new(&stream).take(MAX_ANSWER).read_until(b'\n', &mut line));
+        .and_then(|()| stream.take(MAX_ANSWER).read_until(b'\n', &mut line));
     if line.last() == Some(&b'\n') {
         return serde_json::from_slice(&line).map_err(|error| {
             format!("it speaks otherwise than this musterd {}: {error}", env!("CARGO_PKG_VERSION"))

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
-use crate::protocol::Request;
+use crate::{config::LogLevel, protocol::Request};
 
 mod answer;
 mod client;
+mod logs;
 mod table;
 
 use answer::{Form, Shown};
@@ -82,6 +83,25 @@ enum Verb {
     /// Stop services and start them, and wait until they run or cannot be started
     #[command(after_help = NOTES)]
     Restart(Names),
+    /// Show the last lines of services, with what musterd decided about them
+    #[command(after_help = NOTES)]
+    Logs(logs::Options),
+    /// Open the log files anew, after somebody has renamed them (also: SIGUSR1)
+    #[command(after_help = NOTES)]
+    Reopen,
+    /// Change the least important of musterd's own messages that is told
+    #[command(after_help = NOTES)]
+    LogLevel {
+        /// error, warn, info, debug or trace
+        #[arg(value_name = "LEVEL", value_parser = level)]
+        level: LogLevel,
+    },
+}
+
+fn level(text: &str) -> Result<LogLevel, String> {
+    // As the key has it.
+    let known = serde_json::from_value(text.into());
+    known.map_err(|_| "must be one of error, warn, info, debug, trace".to_owned())
 }
 
 #[derive(Debug, clap::Args)]
@@ -99,20 +119,27 @@ impl Verb {
             Verb::Start(Names { names }) => Request::Start { names: names.clone() },
             Verb::Stop(Names { names }) => Request::Stop { names: names.clone() },
             Verb::Restart(Names { names }) => Request::Restart { names: names.clone() },
+            Verb::Logs(options) => options.request(),
+            Verb::Reopen => Request::Reopen,
+            Verb::LogLevel { level } => Request::LogLevel { level: *level },
         }
     }
 
     /// How long the answer may take: starting and stopping take as long as the services do.
     fn limit(&self) -> Option<Duration> {
         match self {
-            Verb::Status { .. } | Verb::Health => Some(STATUS_LIMIT),
+            Verb::Status { .. } | Verb::Health | Verb::Logs(_) | Verb::Reopen | Verb::LogLevel { .. } => {
+                Some(STATUS_LIMIT)
+            }
             Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
         }
     }
 
     fn form(&self) -> Form {
         match self {
-            Verb::Status { json: true, .. } => Form::Json,
+            Verb::Status { json: true, .. } | Verb::Logs(_) | Verb::Reopen | Verb::LogLevel { .. } => {
+                Form::Json
+            }
             Verb::Health => Form::Health,
             Verb::Status { json: false, .. } | Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => {
                 Form::Table(look())
@@ -128,12 +155,22 @@ pub fn run(arguments: &Arguments) -> u8 {
     let named = arguments.socket.clone().or_else(variable);
     let request = arguments.verb.request();
     let form = arguments.verb.form();
-    let shown = match client::ask(&client::Where::find(named), &request, arguments.verb.limit()) {
-        Ok(response) => answer::show(&request, &response, form),
-        Err(failure) => {
-            let code = answer::unanswered(form);
-            Shown { output: String::new(), errors: vec![failure.to_string()], code }
-        }
+    let place = client::Where::find(named);
+    let shown = match &arguments.verb {
+        Verb::Logs(options) => logs::run(&place, options, &mut io::stdout()),
+        Verb::Status { .. }
+        | Verb::Health
+        | Verb::Start(_)
+        | Verb::Stop(_)
+        | Verb::Restart(_)
+        | Verb::Reopen
+        | Verb::LogLevel { .. } => match client::ask(&place, &request, arguments.verb.limit()) {
+            Ok(response) => answer::show(&request, &response, form),
+            Err(failure) => {
+                let code = answer::unanswered(form);
+                Shown { output: String::new(), errors: vec![failure.to_string()], code }
+            }
+        },
     };
     // A reader that has seen enough (`| head`) is no error; for what fails on stderr there is nobody to tell.
     let mut stderr = io::stderr();

@@ -13,10 +13,35 @@ use super::{
     log::Log,
     sink::{Progress, Sink},
 };
-use crate::time::Time;
+use crate::{config::Overflow, time::Time};
 
 /// How many pipes are served in one turn of the loop: with 64 KiB each, a turn stays within milliseconds.
 const SOURCES_A_TURN: usize = 32;
+
+/// Pipes, and which of them have something.
+struct Sources {
+    epoll: Epoll,
+    /// The pipes whose turn it is: all of them are served before the kernel is asked for others.
+    ready: VecDeque<usize>,
+}
+
+impl Sources {
+    fn new(outer: &Epoll, channel: usize) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        outer.add(&epoll.0, EpollEvent::new(EpollFlags::EPOLLIN, channel as u64))?;
+        Ok(Self { epoll, ready: VecDeque::new() })
+    }
+
+    fn look(&mut self) {
+        if !self.ready.is_empty() {
+            return;
+        }
+        let mut events = [EpollEvent::empty(); SOURCES_A_TURN];
+        // Interrupted: the outer epoll tells again.
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        self.ready.extend(events[..count].iter().map(|event| event.data() as usize));
+    }
+}
 
 /// A sink and its pipes.
 ///
@@ -24,9 +49,11 @@ const SOURCES_A_TURN: usize = 32;
 /// many they are. While there is a backlog that the reader doesn't take, the sink is in the outer one too.
 pub(super) struct Channel {
     sink: Sink,
-    sources: Epoll,
-    /// The pipes whose turn it is: all of them are served before the kernel is asked for others.
-    ready: VecDeque<usize>,
+    /// Its own number, in the outer epoll.
+    index: usize,
+    sources: Sources,
+    /// The pipes that are read while the others are held back, and lose what they hold.
+    dropping: Option<Sources>,
     /// When partial lines are to be given out.
     due: BTreeSet<(Time, usize)>,
     held: bool,
@@ -34,14 +61,13 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// A channel to what `fd` leads to, within the epoll `outer`.
-    pub(super) fn new(outer: &Epoll, name: &'static str, fd: BorrowedFd<'_>) -> io::Result<Self> {
-        let sources = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        outer.add(&sources.0, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    /// A channel to the sink, within the epoll `outer`, which calls it `index`.
+    pub(super) fn new(outer: &Epoll, index: usize, sink: Sink) -> io::Result<Self> {
         Ok(Self {
-            sink: Sink::new(name, fd)?,
-            sources,
-            ready: VecDeque::new(),
+            sink,
+            index,
+            sources: Sources::new(outer, index)?,
+            dropping: None,
             due: BTreeSet::new(),
             held: false,
             watched: false,
@@ -49,19 +75,37 @@ impl Channel {
     }
 
     /// Adds a pipe; `index` is what [`Channel::next_source`] calls it.
-    pub(super) fn add_source(&self, fd: BorrowedFd<'_>, index: usize) -> io::Result<()> {
-        Ok(self.sources.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?)
+    pub(super) fn add_source(
+        &mut self,
+        outer: &Epoll,
+        fd: BorrowedFd<'_>,
+        index: usize,
+        overflow: Overflow,
+    ) -> io::Result<()> {
+        let sources = match overflow {
+            Overflow::Hold => &self.sources,
+            Overflow::Drop => match &mut self.dropping {
+                Some(dropping) => dropping,
+                none => none.insert(Sources::new(outer, self.index)?),
+            },
+        };
+        Ok(sources.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?)
     }
 
     /// Asks which pipes have something, unless some are still to be served.
     pub(super) fn look(&mut self) {
-        if self.held || !self.ready.is_empty() {
-            return;
+        if !self.held {
+            self.sources.look();
         }
-        let mut events = [EpollEvent::empty(); SOURCES_A_TURN];
-        // Interrupted: the outer epoll tells again.
-        let count = self.sources.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-        self.ready.extend(events[..count].iter().map(|event| event.data() as usize));
+        if let Some(dropping) = &mut self.dropping {
+            dropping.look();
+        }
+    }
+
+    /// Whether some pipes of the last look are still to be served.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let waits = |sources: &Sources| !sources.ready.is_empty();
+        !self.held && waits(&self.sources) || self.dropping.as_ref().is_some_and(waits)
     }
 
     /// The next pipe to read from; `None` when the turn is over or the sink is full.
@@ -72,7 +116,23 @@ impl Channel {
         if self.sink.is_full() {
             self.hold(outer, true);
         }
-        if self.held { None } else { self.ready.pop_front() }
+        let held = if self.held { None } else { self.sources.ready.pop_front() };
+        held.or_else(|| self.dropping.as_mut()?.ready.pop_front())
+    }
+
+    /// Whether lines are dropped that may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.sink.is_full()
+    }
+
+    /// Whether lines keep their form.
+    pub(super) fn is_file(&self) -> bool {
+        self.sink.is_file()
+    }
+
+    /// Opens a log file anew.
+    pub(super) fn reopen(&mut self) {
+        self.sink.reopen();
     }
 
     /// The end of the sink's queue, to append whole lines to.
@@ -93,7 +153,7 @@ impl Channel {
         let blocked = self.sink.write() == Progress::Blocked;
         if blocked != self.watched {
             let changed = if blocked {
-                outer.add(&self.sink, EpollEvent::new(EpollFlags::EPOLLOUT, 0))
+                outer.add(&self.sink, EpollEvent::new(EpollFlags::EPOLLOUT, self.index as u64))
             } else {
                 outer.delete(&self.sink)
             };
@@ -150,7 +210,7 @@ impl Channel {
     fn hold(&mut self, outer: &Epoll, held: bool) {
         let interest = if held { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
         // Fails only for descriptors that aren't open epolls, which these are (epoll_ctl(2)).
-        let _ = outer.modify(&self.sources.0, &mut EpollEvent::new(interest, 0));
+        let _ = outer.modify(&self.sources.epoll.0, &mut EpollEvent::new(interest, self.index as u64));
         self.held = held;
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     io,
     os::fd::AsFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -35,7 +38,10 @@ pub struct Log(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     format: LogFormat,
-    level: LevelFilter,
+    /// The place of the level in `LEVELS`.
+    level: AtomicUsize,
+    /// Whether a line of text begins with its time.
+    times: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -54,7 +60,29 @@ impl Log {
     pub fn new(format: LogFormat, level: LogLevel) -> Self {
         let width = render::width(OWN_NAME);
         let state = State { attached: false, width, pending: Vec::new(), dropped: 0 };
-        Self(Arc::new(Shared { format, level: filter(level), state: Mutex::new(state) }))
+        let (level, times) = (AtomicUsize::new(place(level)), AtomicBool::new(false));
+        Self(Arc::new(Shared { format, level, times, state: Mutex::new(state) }))
+    }
+
+    /// Whether from now on each line of text, of services too, begins with its time.
+    pub fn set_times(&self, times: bool) {
+        self.0.times.store(times, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(super) fn has_times(&self) -> bool {
+        self.0.times.load(Ordering::Relaxed)
+    }
+
+    /// From now on all that is at least this important is told.
+    pub fn set_level(&self, level: LogLevel) {
+        self.0.level.store(place(level), Ordering::Relaxed);
+        // tracing remembers what nobody wanted to hear.
+        tracing::callsite::rebuild_interest_cache();
+    }
+
+    fn level(&self) -> LevelFilter {
+        LEVELS[self.0.level.load(Ordering::Relaxed)]
     }
 
     /// Makes it the receiver of all of the process' messages. Fails if there is one already.
@@ -101,7 +129,7 @@ impl Log {
             let mut message = Message::new(self.0.format);
             message.put("cause", "more came than stderr took");
             message.put("message", &format!("{dropped} of musterd's own messages were dropped"));
-            queue.extend_from_slice(message.finish(Level::WARN, width).as_bytes());
+            queue.extend_from_slice(message.finish(Level::WARN, width, self.has_times()).as_bytes());
         }
     }
 
@@ -113,18 +141,18 @@ impl Log {
 /// Spans are not used: a loop of one thread has events only.
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.0.level
+        *metadata.level() <= self.level()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.0.level)
+        Some(self.level())
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut message = Message::new(self.0.format);
         event.record(&mut message);
         let width = self.state().width;
-        let line = message.finish(*event.metadata().level(), width);
+        let line = message.finish(*event.metadata().level(), width, self.has_times());
         let mut state = self.state();
         if !state.attached {
             drop(state);
@@ -145,13 +173,17 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
+/// The levels by their place.
+const LEVELS: [LevelFilter; 5] =
+    [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE];
+
+fn place(level: LogLevel) -> usize {
     match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Error => 0,
+        LogLevel::Warn => 1,
+        LogLevel::Info => 2,
+        LogLevel::Debug => 3,
+        LogLevel::Trace => 4,
     }
 }
 

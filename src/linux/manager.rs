@@ -21,6 +21,7 @@ use rustix::{
 
 mod commands;
 mod descriptors;
+mod logs;
 
 use super::{
     control::Control,
@@ -74,6 +75,7 @@ const NOTIFY: u8 = 5;
 /// Manages the services until the shutdown is done; returns the exit code.
 pub fn run(config: Config) -> u8 {
     let log = Log::new(config.manager.log_format, config.manager.log_level);
+    log.set_times(config.manager.log_times);
     // Where somebody else listens already, the messages reach him.
     let _ = log.install();
     // The usual hook writes to stderr and would wait for a reader that does not read.
@@ -96,11 +98,13 @@ struct Manager {
     spawner: Spawner,
     watcher: Watcher,
     scanner: Scanner,
+    log: Log,
     output: Output,
     /// The pipes of each service that was to be started and could have them.
     outlets: Vec<Option<Outlet>>,
     /// For looking at the processes, however many descriptors services and clients have.
     reserve: Reserve,
+    followers: logs::Followers,
     probes: Probes,
     notifier: Notifier,
     /// The terminal, while a service has it.
@@ -132,13 +136,23 @@ impl Manager {
         let spawner = Spawner::new(&setup)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot("make an epoll"))?;
         epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
+        let now = clock();
+        let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
         let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
-        let now = clock();
-        let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
         let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
         descriptors::warn_if_few(config.services.len());
+        if !no_colours() {
+            output.allow_colours();
+        }
+        // PID 1 takes all its services with it: nobody writes while there is no musterd.
+        if let Some(folder) = folder.as_ref().filter(|_| !setup.is_init)
+            && let Err(error) = output.keep_fifos(folder, config.services.iter().map(|service| service.name.as_str()))
+        {
+            let consequence = "a musterd that is killed takes its services' output with it";
+            tracing::warn!(cause = %error, consequence, "cannot keep the services' output");
+        }
         // PID 1 takes all its services with it: there is nothing to be found again.
         let store = folder.filter(|_| !setup.is_init).map(|folder| Store::new(&folder));
         let record = store.as_ref().map(Store::load).unwrap_or_default();
@@ -164,9 +178,11 @@ impl Manager {
             is_record_old: true,
             setup,
             epoll,
+            log: log.clone(),
             output,
             outlets: vec![None; config.services.len()],
             reserve,
+            followers: logs::Followers::default(),
             probes: Probes::default(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
@@ -208,6 +224,7 @@ impl Manager {
         self.tell_mains();
         self.output.flush(self.now);
         self.tell_lines();
+        self.serve_followers();
         let mut events = [EpollEvent::empty(); BATCH];
         let timeout = self.timeout();
         // An interrupted wait is one without events.
@@ -306,6 +323,7 @@ impl Manager {
             libc::SIGINT => "SIGINT",
             libc::SIGQUIT => "SIGQUIT",
             libc::SIGCHLD => return,
+            libc::SIGUSR1 => return self.reopen("SIGUSR1"),
             libc::SIGHUP => return tracing::warn!("SIGHUP means nothing to musterd"),
             _ => return tracing::debug!(signal, "signal without a meaning here"),
         };
@@ -385,10 +403,13 @@ impl Manager {
     /// of the socket tells of that one.
     fn answer_requests(&mut self) {
         while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
-            self.feed(Event::Asked { client: asked.client, request: asked.request });
-            self.look_around();
+            if let Some(asked) = self.serve_output(asked) {
+                self.feed(Event::Asked { client: asked.client, request: asked.request });
+                self.look_around();
+            }
         }
         while let Some(client) = self.endpoint.control().and_then(Control::next_hang_up) {
+            self.followers.hung_up(client);
             self.feed(Event::HungUp { client });
         }
     }
@@ -463,6 +484,7 @@ impl Manager {
             }
             Action::Tell(notice) => {
                 tell(&notice);
+                self.mark(&notice);
                 self.output.relieve(self.now);
             }
             Action::AwaitLine { service, awaited } => {
@@ -566,6 +588,12 @@ fn clock() -> Time {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     // Neither is negative: the clock counts from the boot on.
     Time::from_boot(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
+}
+
+/// https://no-color.org: any value but the empty one.
+fn no_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
 fn own_pid() -> Pid {

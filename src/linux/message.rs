@@ -74,11 +74,11 @@ impl Message {
     }
 
     /// The whole line, with its newline.
-    pub(super) fn finish(self, level: Level, width: usize) -> String {
+    pub(super) fn finish(self, level: Level, width: usize, times: bool) -> String {
         let mut line = String::new();
         match self.format {
             LogFormat::Text => {
-                render::text_lead(width, OWN_NAME, &mut line);
+                render::text_lead(width, OWN_NAME, times.then(wall_clock), None, &mut line);
                 line.push_str(label(level));
                 if let Some(service) = &self.service {
                     push(&mut line, format_args!("service {service:?}: "));

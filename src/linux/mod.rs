@@ -7,11 +7,14 @@ pub mod control;
 mod endpoint;
 mod env_file;
 mod environment;
+mod feed;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod history;
 mod identity;
 mod lines;
 pub mod log;
+mod log_file;
 pub mod manager;
 mod message;
 mod named;

@@ -3,30 +3,43 @@
 //!
 //! Each service has one pipe for stdout and one for stderr as long as it is configured. musterd holds both ends, so a
 //! restart costs no pipe, a grandchild that keeps one does no harm, and none ever ends.
+//!
+//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds; for each service at most two
+//! partial lines of 64 KiB and its history (`log.memory`, twice where that grows by doubling).
 
 use std::{
+    collections::{BTreeSet, HashMap},
+    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
+use memchr::memchr;
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
-        stat::{Mode, fchmod},
-    },
-    unistd::{pipe2, read},
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
+    unistd::read,
 };
+use rustix::termios::isatty;
 
+pub use super::history::{Page, Wanted};
 use super::{
     channel::Channel,
+    feed::{Feed, Fifos},
+    history::{History, whole_lines},
     lines::{Ending, Lines},
     log::{Log, wall_clock},
     render::{self, Origin, Stream},
-    sink::is_same,
+    sink::{Sink, is_same},
 };
-use crate::{config::Regex, process::Pid, time::Time};
+use crate::{
+    config::{Destination, Logging, Overflow, Regex},
+    process::Pid,
+    protocol::LogStream,
+    text::printable,
+    time::Time,
+};
 
 /// What is read from one pipe before it is the next one's turn: a pipe's usual capacity (pipe(7)).
 const SHARE: usize = 64 * 1024;
@@ -35,9 +48,15 @@ const SHARE: usize = 64 * 1024;
 /// tells its progress (`migrating ... done`), is done with it, and a person who waits for a prompt still waits.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often it is told at most that lines were dropped: who is slow need not be told so at every line.
+const DROPS_TOLD: Duration = Duration::from_secs(1);
+
+/// How many channels are served in one turn of the loop: there are two, and one for each log file.
+const CHANNELS_A_TURN: usize = 64;
+
 /// Names a service's pair of pipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outlet(usize);
+pub struct Outlet(pub(super) usize);
 
 /// The output of all services and of musterd.
 ///
@@ -46,10 +65,20 @@ pub struct Outlet(usize);
 pub struct Output {
     log: Log,
     epoll: Epoll,
+    /// musterd's stdout and stderr, or both in one; then log files.
     channels: Vec<Channel>,
+    /// musterd's stdout and stderr.
+    own: [Own; 2],
+    files: HashMap<PathBuf, usize>,
+    /// Where services' FIFOs are; `None`: they get pipes.
+    fifos: Option<Fifos>,
+    history: History,
     services: Vec<Service>,
     /// Two for each service: stdout, stderr.
-    pipes: Vec<Pipe>,
+    pipes: Vec<End>,
+    /// The services that lines were dropped of, and when that is told.
+    dropping: BTreeSet<usize>,
+    drops_due: Option<Time>,
     width: usize,
     buffer: Vec<u8>,
     lead: String,
@@ -57,17 +86,36 @@ pub struct Output {
     seen: Vec<Outlet>,
 }
 
+/// One of musterd's own streams.
+struct Own {
+    fd: OwnedFd,
+    channel: usize,
+    /// Whether names on it have colours.
+    colour: bool,
+}
+
 struct Service {
+    /// Its name, without anything that could steer a terminal.
     name: String,
     pid: Option<Pid>,
     /// What is searched for in its lines.
     awaited: Option<Regex>,
+    /// How many lines were dropped that nobody was told of.
+    dropped: usize,
+}
+
+/// What a service has as its stdout or stderr.
+enum End {
+    /// What musterd reads from.
+    Pipe(Pipe),
+    /// Something that musterd has no part in.
+    Direct(OwnedFd),
 }
 
 struct Pipe {
-    read_end: OwnedFd,
-    write_end: OwnedFd,
+    feed: Feed,
     stream: Stream,
+    overflow: Overflow,
     channel: usize,
     lines: Lines,
     /// When its partial line is given out.
@@ -96,18 +144,28 @@ impl Output {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mut channels = Vec::new();
         if is_same(stdout, stderr)? {
-            channels.push(Channel::new(&epoll, "stdout and stderr", stdout)?);
+            channels.push(Channel::new(&epoll, 0, Sink::new("stdout and stderr", stdout)?)?);
         } else {
-            channels.push(Channel::new(&epoll, "stdout", stdout)?);
-            channels.push(Channel::new(&epoll, "stderr", stderr)?);
+            channels.push(Channel::new(&epoll, 0, Sink::new("stdout", stdout)?)?);
+            channels.push(Channel::new(&epoll, 1, Sink::new("stderr", stderr)?)?);
         }
+        let own = |fd: BorrowedFd<'_>, channel| -> io::Result<Own> {
+            Ok(Own { fd: fd.try_clone_to_owned()?, channel, colour: false })
+        };
+        let own = [own(stdout, 0)?, own(stderr, channels.len() - 1)?];
         log.attach();
         Ok(Self {
             log: log.clone(),
             epoll,
             channels,
+            own,
+            files: HashMap::new(),
+            fifos: None,
+            history: History::default(),
             services: Vec::new(),
             pipes: Vec::new(),
+            dropping: BTreeSet::new(),
+            drops_due: None,
             width: render::width(render::OWN_NAME),
             buffer: vec![0; SHARE],
             lead: String::new(),
@@ -117,31 +175,62 @@ impl Output {
 
     /// Leaves room for the names of services that may come, so that all lines begin in one column.
     pub fn make_room<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        self.width = names.map(render::width).fold(self.width, usize::max);
+        self.width = names.map(|name| render::width(&printable(name))).fold(self.width, usize::max);
         self.log.set_width(self.width);
+    }
+
+    /// From now on names have colours where they go to a terminal.
+    pub fn allow_colours(&mut self) {
+        for own in &mut self.own {
+            own.colour = isatty(&own.fd);
+        }
+    }
+
+    /// Services that are added from now on get FIFOs in this folder, which is musterd's own: what they write while
+    /// there is no musterd is read when one is back. Those of other services than these are removed.
+    ///
+    /// # Errors
+    /// There can be none: services get pipes.
+    pub fn keep_fifos<'a>(&mut self, folder: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
+        self.fifos = Some(Fifos::open(folder, names)?);
+        Ok(())
+    }
+
+    /// Whether a musterd before this one left FIFOs of a service of this name.
+    pub fn has_left(&self, name: &str) -> bool {
+        self.fifos.as_ref().is_some_and(|fifos| fifos.has_left(name))
     }
 
     /// Creates a service's pipes. Fails if there is no descriptor left.
     pub fn add_service(&mut self, name: &str) -> io::Result<Outlet> {
-        let pipes = [self.pipe(Stream::Stdout)?, self.pipe(Stream::Stderr)?];
-        for (at, pipe) in pipes.iter().enumerate() {
-            self.channels[pipe.channel].add_source(pipe.read_end.as_fd(), self.pipes.len() + at)?;
+        self.add_service_as(name, &Logging::default())
+    }
+
+    /// Creates what a service with such keys writes into. Fails if there is no descriptor left.
+    pub fn add_service_as(&mut self, name: &str, logging: &Logging) -> io::Result<Outlet> {
+        let at = self.pipes.len();
+        let ends = [(Stream::Stdout, &logging.stdout), (Stream::Stderr, &logging.stderr)];
+        let mut made = Vec::new();
+        for (stream, destination) in ends {
+            made.push(self.end(name, stream, destination, logging.overflow, at + made.len())?);
         }
-        self.pipes.extend(pipes);
-        self.services.push(Service { name: name.to_owned(), pid: None, awaited: None });
-        self.width = self.width.max(render::width(name));
+        self.pipes.extend(made);
+        let shown = printable(name);
+        self.width = self.width.max(render::width(&shown));
+        self.history.add(name, logging.memory);
+        self.services.push(Service { name: shown, pid: None, awaited: None, dropped: 0 });
         self.log.set_width(self.width);
         Ok(Outlet(self.services.len() - 1))
     }
 
     /// What the service gets as its stdout.
     pub fn stdout(&self, outlet: Outlet) -> BorrowedFd<'_> {
-        self.pipes[2 * outlet.0].write_end.as_fd()
+        self.pipes[2 * outlet.0].given()
     }
 
     /// What the service gets as its stderr.
     pub fn stderr(&self, outlet: Outlet) -> BorrowedFd<'_> {
-        self.pipes[2 * outlet.0 + 1].write_end.as_fd()
+        self.pipes[2 * outlet.0 + 1].given()
     }
 
     /// Tells the service's main process, as its lines name it in the JSON form; `None`: it has none.
@@ -168,17 +257,41 @@ impl Output {
     /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.
     pub fn ended(&mut self, outlet: Outlet, now: Time) {
         self.take_messages();
-        for pipe in [2 * outlet.0, 2 * outlet.0 + 1] {
-            if !self.channels[self.pipes[pipe].channel].is_held() {
-                self.read_share(pipe, now);
-                self.give_out(pipe, Part::Rest(Ending::Whole));
+        for index in [2 * outlet.0, 2 * outlet.0 + 1] {
+            let End::Pipe(pipe) = &self.pipes[index] else { continue };
+            if !self.channels[pipe.channel].is_held() {
+                self.read_share(index, now);
+                self.give_out(index, Part::Rest(Ending::Whole));
             }
         }
     }
 
+    /// Opens the log files anew, after somebody has renamed them.
+    pub fn reopen(&mut self) {
+        self.channels.iter_mut().for_each(Channel::reopen);
+    }
+
+    /// Puts what was decided about a service among its lines.
+    pub fn mark(&mut self, outlet: Outlet, pid: Option<Pid>, text: &str) {
+        let text = printable(text) + "\n";
+        let origin = (LogStream::Musterd, pid);
+        self.history.keep(outlet.0, origin, wall_clock(), Ending::Whole, text.as_bytes());
+    }
+
+    /// The last lines of services.
+    pub fn page(&self, wanted: &Wanted) -> Page {
+        self.history.page(wanted)
+    }
+
+    /// Whether there are lines after this number.
+    pub fn has_after(&self, services: &[Outlet], after: u64) -> bool {
+        self.history.has_after(services, after)
+    }
+
     /// When [`Output::flush`] is due without any event.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.channels.iter().filter_map(Channel::next_due).min()
+        let drops = self.drops_due.filter(|_| !self.channels.iter().any(Channel::is_held));
+        self.channels.iter().filter_map(Channel::next_due).chain(drops).min()
     }
 
     /// Writes what goes without waiting: musterd's messages, lines, and partial lines whose time has come. Call it before
@@ -189,6 +302,7 @@ impl Output {
                 self.give_out(pipe, Part::Rest(Ending::Paused));
             }
         }
+        self.tell_drops(now);
         // Twice, because a sink that begins or ceases to fail says so.
         for _ in 0..2 {
             self.take_messages();
@@ -207,7 +321,7 @@ impl Output {
             return;
         }
         self.take_messages();
-        let last = self.channels.len() - 1;
+        let last = self.own[1].channel;
         if self.channels[last].write(&self.epoll) {
             self.postpone(last, now);
         }
@@ -220,6 +334,7 @@ impl Output {
             let has_read = self.read_pipes(now);
             if !has_read && !self.channels.iter().any(Channel::is_held) {
                 (0..self.pipes.len()).for_each(|pipe| self.give_out(pipe, Part::Rest(Ending::Whole)));
+                self.drops_due = self.drops_due.map(|_| now);
             }
             self.flush(now);
             let left = deadline.since(now);
@@ -236,23 +351,51 @@ impl Output {
         }
     }
 
-    fn pipe(&self, stream: Stream) -> io::Result<Pipe> {
-        let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC)?;
-        fcntl(&read_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        // A service under its own user may open /dev/stdout, that is this pipe, by its name.
-        fchmod(&write_end, Mode::from_bits_truncate(0o622))?;
-        let channel = match stream {
-            Stream::Stdout => 0,
-            Stream::Stderr => self.channels.len() - 1,
+    /// What a service gets as one of its streams.
+    fn end(
+        &mut self,
+        service: &str,
+        stream: Stream,
+        destination: &Destination,
+        overflow: Overflow,
+        index: usize,
+    ) -> io::Result<End> {
+        let own = &self.own[stream as usize];
+        let channel = match destination {
+            Destination::Prefix => own.channel,
+            Destination::Raw => return Ok(End::Direct(own.fd.try_clone()?)),
+            Destination::None => {
+                return Ok(End::Direct(File::options().write(true).open("/dev/null")?.into()));
+            }
+            Destination::File(file) => match self.files.get(&file.path) {
+                Some(&channel) => channel,
+                None => {
+                    let channel = self.channels.len();
+                    self.channels.push(Channel::new(&self.epoll, channel, Sink::file(file)?)?);
+                    self.files.insert(file.path.clone(), channel);
+                    channel
+                }
+            },
         };
-        Ok(Pipe { read_end, write_end, stream, channel, lines: Lines::default(), due: None })
+        let fifo = self.fifos.as_mut().map(|fifos| fifos.feed(service, stream));
+        let feed = match fifo {
+            Some(Ok(feed)) => feed,
+            Some(Err(_)) | None => Feed::pipe()?,
+        };
+        self.channels[channel].add_source(&self.epoll, feed.read_end.as_fd(), index, overflow)?;
+        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, lines: Lines::default(), due: None }))
     }
 
     /// Whether there was anything to read.
     fn read_pipes(&mut self, now: Time) -> bool {
         self.take_messages();
         let mut has_read = false;
-        for channel in 0..self.channels.len() {
+        let mut events = [EpollEvent::empty(); CHANNELS_A_TURN];
+        // Interrupted: the loop's epoll tells again.
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        let mut turn: BTreeSet<usize> = events[..count].iter().map(|event| event.data() as usize).collect();
+        turn.extend((0..self.channels.len()).filter(|&channel| self.channels[channel].is_unfinished()));
+        for channel in turn {
             self.channels[channel].look();
             while let Some(pipe) = self.channels[channel].next_source(&self.epoll) {
                 has_read |= self.read_share(pipe, now);
@@ -262,31 +405,71 @@ impl Output {
     }
 
     fn read_share(&mut self, index: usize, now: Time) -> bool {
+        let End::Pipe(pipe) = &self.pipes[index] else { return false };
         // Nothing to read, or a signal: epoll tells again. There is no end, as musterd holds the write end too.
-        let Ok(count @ 1..) = read(&self.pipes[index].read_end, &mut self.buffer) else { return false };
+        let Ok(count @ 1..) = read(&pipe.feed.read_end, &mut self.buffer) else { return false };
         self.give_out(index, Part::Read { count, now });
         true
     }
 
     fn give_out(&mut self, index: usize, part: Part) {
-        let pipe = &mut self.pipes[index];
+        let End::Pipe(pipe) = &mut self.pipes[index] else { return };
+        if let (Part::Rest(_), true) = (part, pipe.lines.is_empty()) {
+            return;
+        }
+        let at = index / 2;
         let channel = &mut self.channels[pipe.channel];
-        let service = &mut self.services[index / 2];
+        let service = &mut self.services[at];
         let (format, time) = (self.log.format(), wall_clock());
+        let is_file = channel.is_file();
         self.lead.clear();
-        let origin = Origin { service: &service.name, stream: pipe.stream, pid: service.pid, time };
-        render::lead(format, self.width, &origin, &mut self.lead);
+        if !is_file {
+            let own = &self.own[pipe.stream as usize];
+            let origin = Origin {
+                service: &service.name,
+                stream: pipe.stream,
+                pid: service.pid,
+                time,
+                shows_time: self.log.has_times(),
+                colour: own.colour.then(|| render::colour(at)),
+            };
+            render::lead(format, self.width, &origin, &mut self.lead);
+        }
+        let drops = pipe.overflow == Overflow::Drop && channel.is_full();
         let queue = channel.queue();
         let (awaited, mut is_seen) = (&service.awaited, false);
+        let origin = (pipe.stream.into(), service.pid);
+        // What came in one piece is kept in one piece: only a line that began earlier is not in the buffer.
+        let has_begun = !pipe.lines.is_empty();
+        let mut apart = has_begun;
+        let history = &mut self.history;
+        let (mut dropped, mut joined) = (0, Vec::new());
         let line = |line: &[u8], ending| {
             let is_in = |regex: &Regex| regex.is_in(&String::from_utf8_lossy(line));
             is_seen = is_seen || awaited.as_ref().is_some_and(is_in);
-            render::line(format, &self.lead, line, ending, queue);
+            if apart {
+                joined.clear();
+                joined.extend_from_slice(line);
+                if ending == Ending::Whole {
+                    joined.push(b'\n');
+                    apart = false;
+                }
+                history.keep(at, origin, time, ending, &joined);
+            }
+            match (drops, is_file) {
+                (true, _) => dropped += 1,
+                (false, true) => render::plain(line, ending, queue),
+                (false, false) => render::line(format, &self.lead, line, ending, queue),
+            }
         };
         let due = match part {
             Part::Read { count, now } => {
-                pipe.lines.push(&self.buffer[..count], line);
-                (!pipe.lines.is_empty()).then(|| now + PAUSE)
+                let bytes = &self.buffer[..count];
+                let begun = if has_begun { memchr(b'\n', bytes).map_or(count, |end| end + 1) } else { 0 };
+                pipe.lines.push(bytes, line);
+                history.keep(at, origin, time, Ending::Whole, whole_lines(&bytes[begun..]));
+                // Nobody waits for a prompt in a file.
+                (!pipe.lines.is_empty() && !is_file).then(|| now + PAUSE)
             }
             Part::Rest(ending) => {
                 pipe.lines.flush(ending, line);
@@ -295,24 +478,63 @@ impl Output {
         };
         if is_seen {
             service.awaited = None;
-            self.seen.push(Outlet(index / 2));
+            self.seen.push(Outlet(at));
+        }
+        if dropped > 0 {
+            service.dropped += dropped;
+            self.dropping.insert(at);
         }
         channel.set_due(index, pipe.due, due);
         pipe.due = due;
     }
 
+    /// Tells how many lines were dropped, once there is room for that.
+    fn tell_drops(&mut self, now: Time) {
+        if self.dropping.is_empty() || self.channels[self.own[1].channel].is_full() {
+            return;
+        }
+        if *self.drops_due.get_or_insert(now + DROPS_TOLD) > now {
+            return;
+        }
+        self.drops_due = None;
+        for at in std::mem::take(&mut self.dropping) {
+            let service = &mut self.services[at];
+            let lines = std::mem::take(&mut service.dropped);
+            let cause = "more came than the reader of musterd's output took";
+            tracing::warn!(service = service.name, dropped_lines = lines, cause, "lines were dropped");
+        }
+    }
+
     /// Gives partial lines a new pause: while they were held back, nobody looked whether there is more of them.
     fn postpone(&mut self, channel: usize, now: Time) {
         for index in self.channels[channel].partials() {
+            let End::Pipe(pipe) = &mut self.pipes[index] else { continue };
             let due = Some(now + PAUSE);
-            self.channels[channel].set_due(index, self.pipes[index].due, due);
-            self.pipes[index].due = due;
+            self.channels[channel].set_due(index, pipe.due, due);
+            pipe.due = due;
         }
     }
 
     fn take_messages(&mut self) {
-        if let Some(channel) = self.channels.last_mut() {
-            channel.take_messages(&self.log);
+        self.channels[self.own[1].channel].take_messages(&self.log);
+    }
+}
+
+impl End {
+    /// What the service gets.
+    fn given(&self) -> BorrowedFd<'_> {
+        match self {
+            End::Pipe(pipe) => pipe.feed.write_end.as_fd(),
+            End::Direct(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl From<Stream> for LogStream {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Stdout => LogStream::Stdout,
+            Stream::Stderr => LogStream::Stderr,
         }
     }
 }

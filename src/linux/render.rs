@@ -37,6 +37,18 @@ pub(super) struct Origin<'a> {
     /// The service's main process, while there is one; the line may be another process'.
     pub(super) pid: Option<Pid>,
     pub(super) time: SystemTime,
+    /// Whether that is shown in text.
+    pub(super) shows_time: bool,
+    /// The colour of its name in text: SGR parameters.
+    pub(super) colour: Option<&'static str>,
+}
+
+/// The colours of services, in turn: those that can be read on black and on white (ECMA-48, SGR).
+const COLOURS: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95", "94"];
+
+/// The colour of the service at this place.
+pub(super) fn colour(place: usize) -> &'static str {
+    COLOURS[place % COLOURS.len()]
 }
 
 /// The width of the column of names that `name` needs.
@@ -47,7 +59,10 @@ pub(super) fn width(name: &str) -> usize {
 /// Appends what stands before every line of this origin.
 pub(super) fn lead(format: LogFormat, width: usize, origin: &Origin<'_>, out: &mut String) {
     match format {
-        LogFormat::Text => text_lead(width, origin.service, out),
+        LogFormat::Text => {
+            let time = origin.shows_time.then_some(origin.time);
+            text_lead(width, origin.service, time, origin.colour, out);
+        }
         LogFormat::Json => {
             json_time(origin.time, out);
             out.push_str(",\"service\":");
@@ -88,9 +103,30 @@ pub(super) fn line(format: LogFormat, lead: &str, message: &[u8], ending: Ending
     out.push(b'\n');
 }
 
-/// Appends a name as the column before a line of text.
-pub(super) fn text_lead(width: usize, name: &str, out: &mut String) {
-    push(out, format_args!("{name:<width$} | "));
+/// Appends a name as the column before a line of text, with the time before it (RFC 3339 in UTC).
+pub(super) fn text_lead(
+    width: usize,
+    name: &str,
+    time: Option<SystemTime>,
+    colour: Option<&str>,
+    out: &mut String,
+) {
+    if let Some(time) = time {
+        push(out, format_args!("{} ", humantime::format_rfc3339_millis(time)));
+    }
+    match colour {
+        Some(colour) => push(out, format_args!("\x1b[{colour}m{name:<width$} |\x1b[0m ")),
+        None => push(out, format_args!("{name:<width$} | ")),
+    }
+}
+
+/// Appends a line as it came; a piece of one that was too long goes on without a newline.
+pub(super) fn plain(message: &[u8], ending: Ending, out: &mut Vec<u8>) {
+    out.extend_from_slice(message);
+    match ending {
+        Ending::Whole | Ending::Paused => out.push(b'\n'),
+        Ending::Split => {}
+    }
 }
 
 /// Appends the beginning of a JSON object, with its first key: the time, RFC 3339 in UTC.
@@ -158,7 +194,14 @@ mod tests {
     use super::*;
 
     fn rendered(format: LogFormat, pid: Option<Pid>, message: &[u8], ending: Ending) -> Vec<u8> {
-        let origin = Origin { service: "web", stream: Stream::Stderr, pid, time: SystemTime::UNIX_EPOCH };
+        let origin = Origin {
+            service: "web",
+            stream: Stream::Stderr,
+            pid,
+            time: SystemTime::UNIX_EPOCH,
+            shows_time: false,
+            colour: None,
+        };
         let (mut before, mut out) = (String::new(), Vec::new());
         lead(format, 7, &origin, &mut before);
         line(format, &before, message, ending, &mut out);

@@ -18,6 +18,9 @@ use nix::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 
+use super::log_file::Rotated;
+use crate::{config::LogFile, text::reason};
+
 /// From here on services are held back: enough that a reader in a short pause stops nobody.
 const LIMIT: usize = 256 * 1024;
 
@@ -52,9 +55,13 @@ pub(super) enum Progress {
 
 /// A place to write to, with its queue.
 pub(super) struct Sink {
-    name: &'static str,
+    name: String,
     fd: OwnedFd,
     way: Way,
+    /// What it is where it is a log file.
+    file: Option<Rotated>,
+    /// Whether that could not be opened yet: it is tried again with each write.
+    missing: bool,
     queue: Vec<u8>,
     written: usize,
     /// Whether the last byte that was written left a line open.
@@ -67,9 +74,45 @@ pub(super) struct Sink {
 
 impl Sink {
     /// A sink to what `fd` leads to; `name` is for messages.
-    pub(super) fn new(name: &'static str, fd: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(super) fn new(name: &str, fd: BorrowedFd<'_>) -> io::Result<Self> {
         let (fd, way) = private(fd)?;
-        Ok(Self { name, fd, way, queue: Vec::new(), written: 0, open: false, torn: false, lost: None })
+        Ok(Self::with(name.to_owned(), fd, way))
+    }
+
+    /// A sink to a log file, which is opened with the first line: where that fails, lines are lost and counted.
+    pub(super) fn file(file: &LogFile) -> io::Result<Self> {
+        let nowhere = open("/dev/null", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let name = file.path.display().to_string();
+        Ok(Self { file: Some(Rotated::new(file)), missing: true, ..Self::with(name, nowhere, Way::Write) })
+    }
+
+    fn with(name: String, fd: OwnedFd, way: Way) -> Self {
+        let (file, missing) = (None, false);
+        Self {
+            name,
+            fd,
+            way,
+            file,
+            missing,
+            queue: Vec::new(),
+            written: 0,
+            open: false,
+            torn: false,
+            lost: None,
+        }
+    }
+
+    /// Opens the file anew, which somebody has renamed; nothing happens to what is no file.
+    pub(super) fn reopen(&mut self) {
+        self.write();
+        self.missing = self.file.is_some();
+        self.open &= !self.missing;
+        self.torn &= !self.missing;
+    }
+
+    /// Whether lines keep their form: it is a file, not musterd's own output.
+    pub(super) fn is_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The end of the queue, to append whole lines to.
@@ -104,12 +147,22 @@ impl Sink {
             return Progress::Empty;
         }
         while self.backlog() > 0 {
+            let room = match self.prepare_file() {
+                Ok(room) => room,
+                Err(errno) => {
+                    self.lose(errno);
+                    continue;
+                }
+            };
             let rest = &self.queue[self.written..];
-            let batch = if self.torn { b"\n" } else { &rest[..rest.len().min(BATCH)] };
+            let batch = if self.torn { b"\n" } else { &rest[..rest.len().min(BATCH).min(room)] };
             match self.way.write(&self.fd, batch) {
                 Ok(0) => self.lose(Errno::EIO),
                 Ok(_) if self.torn => self.torn = false,
                 Ok(count) => {
+                    if let Some(file) = &mut self.file {
+                        file.grow(count);
+                    }
                     self.written += count;
                     self.open = self.queue[self.written - 1] != b'\n';
                 }
@@ -129,6 +182,37 @@ impl Sink {
             warn!(lost_lines = lines, "{} can be written again", self.name);
         }
         Progress::Empty
+    }
+
+    /// Opens the log file, and begins a new one where it is full; returns how many bytes may be written at once.
+    fn prepare_file(&mut self) -> Result<usize, Errno> {
+        let Some(file) = &mut self.file else { return Ok(usize::MAX) };
+        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
+        if self.missing {
+            self.fd = file.open().map_err(errno)?;
+            self.missing = false;
+        }
+        let rest = &self.queue[self.written..];
+        // A line that is begun is ended in the same file.
+        if self.open || self.torn {
+            return Ok(memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1));
+        }
+        if file.room(rest) == 0 {
+            match file.rotate() {
+                Ok(fd) => self.fd = fd,
+                Err(error) => {
+                    let consequence = "it grows on";
+                    warn!(
+                        path = self.name,
+                        cause = reason(&error),
+                        consequence,
+                        "cannot begin a new log file"
+                    );
+                    file.forgive();
+                }
+            }
+        }
+        Ok(file.room(rest).max(1))
     }
 
     /// Drops the queue because its reader cannot be waited for, and counts it.

@@ -31,6 +31,12 @@ impl Supervisor {
                 let response = self.statuses(now, &services);
                 return self.actions.push(Action::Reply { client, response });
             }
+            Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+                // The shell keeps the output, and answers for it.
+                let reason = "this is nothing to decide about".to_owned();
+                let response = Response::Refused { reason };
+                return self.actions.push(Action::Reply { client, response });
+            }
             Request::Stop { .. } => Goal::Down,
             Request::Start { .. } | Request::Restart { .. } => {
                 if !self.phase.is_managing() {

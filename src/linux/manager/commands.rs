@@ -97,8 +97,8 @@ impl Manager {
         if let Some(outlet) = self.outlet(service) {
             return Ok(outlet);
         }
-        let name = self.supervisor.config(service).name.as_str();
-        let added = self.output.add_service(name);
+        let config = self.supervisor.config(service);
+        let added = self.output.add_service_as(config.name.as_str(), &config.log);
         let outlet = added.map_err(|error| descriptors::pipes_missing(&error))?;
         self.outlets[service.0 as usize] = Some(outlet);
         Ok(outlet)

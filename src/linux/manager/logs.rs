@@ -1,0 +1,134 @@
+//! Answers what clients ask of the output: lines, log files, the level of messages. Decides nothing about services.
+
+use super::Manager;
+use crate::{
+    linux::{
+        control::{Asked, Control},
+        output::Wanted,
+    },
+    protocol::{Request, Response},
+    supervisor::{ClientId, Notice, ServiceId},
+};
+
+/// Clients that wait for lines.
+#[derive(Debug, Default)]
+pub(super) struct Followers(Vec<Follower>);
+
+/// A client that waits for lines of services, which may have none yet.
+#[derive(Debug)]
+struct Follower {
+    client: ClientId,
+    services: Vec<ServiceId>,
+    after: u64,
+}
+
+impl Followers {
+    /// A client has gone.
+    pub(super) fn hung_up(&mut self, client: ClientId) {
+        self.0.retain(|follower| follower.client != client);
+    }
+}
+
+impl Manager {
+    /// Answers a request about the output; gives back any other.
+    pub(super) fn serve_output(&mut self, asked: Asked) -> Option<Asked> {
+        let response = match &asked.request {
+            Request::Logs { .. } => match self.lines(&asked) {
+                Ok(Some(response)) | Err(response) => response,
+                Ok(None) => return None,
+            },
+            Request::Reopen => {
+                self.reopen(&format!("ctl (uid {}, pid {})", asked.peer.uid, asked.peer.pid));
+                Response::Done
+            }
+            Request::LogLevel { level } => {
+                self.log.set_level(*level);
+                tracing::info!(level = ?level, uid = asked.peer.uid, cause = "ctl log-level", "level of messages");
+                Response::Done
+            }
+            Request::Status { .. }
+            | Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. } => return Some(asked),
+        };
+        self.answer(asked.client, &response);
+        None
+    }
+
+    /// Opens the log files anew.
+    pub(super) fn reopen(&mut self, cause: &str) {
+        self.output.reopen();
+        tracing::info!(cause, "log files opened anew");
+    }
+
+    /// Answers those who wait for lines that came now.
+    pub(super) fn serve_followers(&mut self) {
+        for follower in std::mem::take(&mut self.followers.0) {
+            let wanted = self.wanted(&follower.services, follower.after);
+            if self.output.has_after(&wanted.services, wanted.after) {
+                let response = self.page(&wanted);
+                self.answer(follower.client, &response);
+            } else {
+                self.followers.0.push(follower);
+            }
+        }
+    }
+
+    /// Puts a decision among the lines of its service.
+    pub(super) fn mark(&mut self, notice: &Notice) {
+        let Some(name) = &notice.service else { return };
+        let Some(id) = (0..self.outlets.len() as u32)
+            .map(ServiceId)
+            .find(|&id| self.supervisor.config(id).name == *name)
+        else {
+            return;
+        };
+        let mut text = format!("{}: {}", notice.message, notice.cause);
+        if let Some(consequence) = &notice.consequence {
+            text.push_str("; ");
+            text.push_str(consequence);
+        }
+        if let Some(outlet) = self.outlet(id) {
+            self.output.mark(outlet, notice.pid, &text);
+        }
+    }
+
+    /// The lines that are asked for; `None`: there are none, and the client waits.
+    fn lines(&mut self, asked: &Asked) -> Result<Option<Response>, Response> {
+        let Request::Logs { names: _, after, lines, since, follow } = &asked.request else { return Ok(None) };
+        let known: Vec<&str> = (0..self.outlets.len() as u32)
+            .map(|at| self.supervisor.config(ServiceId(at)).name.as_str())
+            .collect();
+        let chosen = asked.request.choose(&known)?;
+        let services: Vec<ServiceId> = chosen.into_iter().map(|at| ServiceId(at as u32)).collect();
+        let since = match since.as_deref().map(humantime::parse_rfc3339).transpose() {
+            Ok(since) => since,
+            Err(error) => {
+                return Err(Response::Refused { reason: format!("cannot understand since: {error}") });
+            }
+        };
+        let wanted = Wanted { since, lines: *lines, ..self.wanted(&services, *after) };
+        if *follow && !self.output.has_after(&wanted.services, *after) {
+            self.followers.0.push(Follower { client: asked.client, services, after: *after });
+            return Ok(None);
+        }
+        Ok(Some(self.page(&wanted)))
+    }
+
+    /// All lines of these services after this number.
+    fn wanted(&self, services: &[ServiceId], after: u64) -> Wanted {
+        let services = services.iter().filter_map(|&id| self.outlet(id)).collect();
+        Wanted { services, after, since: None, lines: None }
+    }
+
+    fn page(&self, wanted: &Wanted) -> Response {
+        let page = self.output.page(wanted);
+        Response::Lines { lines: page.lines, next: page.next, more: page.more }
+    }
+
+    fn answer(&mut self, client: ClientId, response: &Response) {
+        if let Some(control) = self.endpoint.control() {
+            Control::reply(control, &self.epoll, client, response, self.now);
+        }
+    }
+}
