@@ -40,7 +40,7 @@ use super::{
     watch::{self, Ended, SignalError, WatchResult, Watcher},
 };
 use crate::{
-    config::{Config, LogFormat, LogLevel, ReadyRule},
+    config::{Config, LogLevel, ReadyRule},
     process::{Exit, Pid, ProcessId, Table},
     supervisor::{Action, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::cannot,
@@ -109,8 +109,6 @@ struct Manager {
     notifier: Notifier,
     /// The terminal, while a service has it.
     lent: Option<Lent>,
-    /// Whether lines of services carry the PID of its main process.
-    tells_pids: bool,
     /// Whether something was done since the output heard of the main processes.
     has_acted: bool,
     endpoint: Endpoint,
@@ -186,7 +184,6 @@ impl Manager {
             probes: Probes::default(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
-            tells_pids: config.manager.log_format == LogFormat::Json,
             has_acted: false,
             endpoint,
             store,
@@ -197,6 +194,7 @@ impl Manager {
     /// Turns until the decider says that musterd ends.
     fn run(&mut self) -> u8 {
         self.survive(|manager| {
+            manager.open_left();
             manager.feed(Event::Tick);
             manager.look_around();
         });
@@ -526,10 +524,10 @@ impl Manager {
         self.outlets[service.0 as usize]
     }
 
-    /// Tells the output each service's main process, where its lines carry it. None changes without an action, so that
+    /// Tells the output each service's main process, which its lines carry. None changes without an action, so that
     /// a turn of output alone costs nothing.
     fn tell_mains(&mut self) {
-        if !self.tells_pids || !std::mem::take(&mut self.has_acted) {
+        if !std::mem::take(&mut self.has_acted) {
             return;
         }
         let mut mains = self.supervisor.mains().peekable();

@@ -252,6 +252,10 @@ impl Output {
     /// Reads from the pipes that have something, from each its share; the rest is for the next turn.
     pub fn ready(&mut self, now: Time) {
         self.read_pipes(now);
+        // What musterd holds is lost if it is killed: where services live on, that should be for as short as can be.
+        if self.fifos.is_some() {
+            self.flush(now);
+        }
     }
 
     /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.

@@ -55,6 +55,18 @@ impl Manager {
         None
     }
 
+    /// Opens what services write into whom a musterd before this one has started: they need not be started again.
+    pub(super) fn open_left(&mut self) {
+        for id in (0..self.outlets.len() as u32).map(ServiceId) {
+            if self.output.has_left(self.supervisor.config(id).name.as_str())
+                && let Err(error) = self.open_outlet(id)
+            {
+                let service = self.supervisor.config(id).name.as_str();
+                tracing::warn!(service, cause = error, "cannot read what it wrote meanwhile");
+            }
+        }
+    }
+
     /// Opens the log files anew.
     pub(super) fn reopen(&mut self, cause: &str) {
         self.output.reopen();
