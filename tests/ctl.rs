@@ -158,6 +158,38 @@ fn commands_show_what_they_touched() {
     transcript.check("commands");
 }
 
+fn logs_are_lines_with_marks() {
+    let folder = Folder::new("logs");
+    let mut transcript = Transcript::default();
+    let line = |service: &str, stream: &str, message: &str| {
+        format!(
+            r#"{{"time":"2026-11-21T12:00:00.000000Z","service":"{service}","stream":"{stream}","pid":7,"message":"{message}"}}"#
+        )
+    };
+    let lines = [
+        line("web", "stdout", "GET / 200"),
+        line("mail", "stderr", "cannot send"),
+        line("web", "musterd", "ended: main process 7 killed by SIGKILL"),
+        line("x\\u001b[2J", "musterd", "y\\n\\u001b[2J"),
+    ];
+    let answer =
+        |more: bool| format!(r#"{{"result":"lines","lines":[{}],"next":9,"more":{more}}}"#, lines.join(","));
+    let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
+    say(&["logs"], &answer(false));
+    say(&["logs", "-n", "5", "--since", "2026-11-21T11:00:00Z", "web", "mail"], &answer(false));
+    say(&["logs", "--json"], &answer(false));
+    // The manager hangs up before the next page.
+    say(&["logs"], &answer(true));
+    say(&["logs", "-f"], &answer(false));
+    say(&["logs", "wbe"], r#"{"result":"no-such-service","names":["wbe"],"known":["web"]}"#);
+    say(&["reopen"], r#"{"result":"done"}"#);
+    say(&["log-level", "debug"], r#"{"result":"done"}"#);
+    transcript.say(&folder, &["log-level", "loud"], None);
+    transcript.say(&folder, &["logs", "--since", "yesterday"], None);
+    transcript.say(&folder, &["logs", "--help"], None);
+    transcript.check("logs");
+}
+
 fn errors_say_what_to_do() {
     let folder = Folder::new("errors");
     let mut transcript = Transcript::default();
@@ -267,6 +299,7 @@ fn main() {
         ("status_is_a_table_or_json", status_is_a_table_or_json as fn(), false),
         ("health_names_what_is_not_well", health_names_what_is_not_well as fn(), false),
         ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
+        ("logs_are_lines_with_marks", logs_are_lines_with_marks as fn(), false),
         ("errors_say_what_to_do", errors_say_what_to_do as fn(), false),
         ("help_tells_of_exit_codes_and_sockets", help_tells_of_exit_codes_and_sockets as fn(), false),
         ("fields_of_a_newer_manager_are_no_trouble", fields_of_a_newer_manager_are_no_trouble as fn(), false),

@@ -4,6 +4,7 @@
 mod keys;
 mod layers;
 mod life;
+mod log;
 mod main_command;
 mod ordinary;
 mod privileges;

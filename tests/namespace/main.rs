@@ -13,6 +13,7 @@ mod machine;
 mod matching;
 mod never;
 mod orphans;
+mod output;
 mod player;
 mod presence;
 mod readiness;
@@ -46,6 +47,7 @@ fn main() {
         matching::TESTS,
         orphans::TESTS,
         shortage::TESTS,
+        output::TESTS,
         shutdown::TESTS,
         control::TESTS,
         surroundings::TESTS,

@@ -1,0 +1,200 @@
+//! How fast services get rid of their lines: musterd beside `cat`, s6-log and supervisord, in turn, to /dev/null, to a pipe
+//! and to a file. Judges nothing.
+//!
+//! `cargo bench --bench output`, on a machine that does nothing else. Only figures of one run compare.
+
+mod carriers;
+mod producer;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread::sleep,
+    time::Duration,
+};
+
+use carriers::{Carrier, Running};
+use clap::Parser;
+
+/// The word that makes this program a service.
+const PRODUCE: &str = "produce";
+
+/// What a pipe holds that was written and perhaps not carried (pipe(7)).
+const PIPE: f64 = 65_536.0;
+
+const MEBIBYTE: f64 = 1_048_576.0;
+
+/// Measures how fast lines are carried.
+#[derive(Debug, Parser)]
+#[command(name = "output")]
+struct Options {
+    /// How long each measurement takes
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// How many services write at once where there are many
+    #[arg(long, default_value_t = 100)]
+    services: usize,
+    /// Set by cargo bench
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Set by cargo bench: the benchmarks to run
+    #[arg(hide = true)]
+    filter: Option<String>,
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Null,
+    Pipe,
+    File,
+}
+
+/// What was measured.
+struct Figures {
+    /// Bytes that services got rid of, in a second.
+    rate: f64,
+    /// Processor time of what carries, in seconds for each of these bytes.
+    cost: f64,
+    /// The most memory that it had, in KiB, of all its processes.
+    memory: u64,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == PRODUCE) {
+        return producer::run(arguments);
+    }
+    let options = Options::parse();
+    if options.filter.as_ref().is_some_and(|filter| !"output".contains(filter.as_str())) {
+        return ExitCode::SUCCESS;
+    }
+    // As a test only its building matters.
+    if !options.bench {
+        println!("output: ignored: a benchmark, run by cargo bench");
+        return ExitCode::SUCCESS;
+    }
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("output: cannot go on: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let (there, missing): (Vec<_>, Vec<_>) =
+        Carrier::ALL.into_iter().partition(|carrier| carrier.is_installed());
+    for carrier in missing {
+        println!("output: ignored: {} is not in PATH", carrier.name());
+    }
+    let names: Vec<_> = there.iter().map(|carrier| carrier.name()).collect();
+    println!("|  | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
+    for services in [1, options.services] {
+        for (place, to) in [(Place::Null, "/dev/null"), (Place::Pipe, "a pipe"), (Place::File, "a file")] {
+            let mut row = format!("| {services} service{}, to {to}", if services == 1 { "" } else { "s" });
+            for &carrier in &there {
+                let Figures { rate, cost, memory } = measure(carrier, services, place, options.seconds)?;
+                row += &format!(
+                    " | {:.0} MiB/s, {:.2} ms/MiB, {:.1} MiB",
+                    rate / MEBIBYTE,
+                    cost * MEBIBYTE * 1000.0,
+                    memory as f64 / 1024.0
+                );
+            }
+            println!("{row} |");
+        }
+    }
+    Ok(())
+}
+
+fn measure(carrier: Carrier, services: usize, place: Place, seconds: f64) -> io::Result<Figures> {
+    let folder = Folder::new()?;
+    let (to, reader) = match place {
+        Place::Null => (File::options().write(true).open("/dev/null")?, None),
+        Place::File => (File::create(folder.0.join("log"))?, None),
+        Place::Pipe => {
+            let (reader, writer) = io::pipe()?;
+            (File::from(std::os::fd::OwnedFd::from(writer)), Some(drain(reader)))
+        }
+    };
+    let running = carrier.start(&folder.0, services, seconds, &to)?;
+    drop(to);
+    await_lines(&folder.0.join("ready"), services)?;
+    fs::write(folder.0.join("go"), "")?;
+    sleep(Duration::from_secs_f64(seconds));
+    let done = await_lines(&folder.0.join("done"), services)?;
+    let bytes: f64 = done.iter().filter_map(|line| line.split(' ').next()?.parse::<f64>().ok()).sum();
+    let time =
+        done.iter().filter_map(|line| line.split(' ').nth(1)?.parse::<f64>().ok()).fold(seconds, f64::max);
+    let (processor, memory) = usage(&running);
+    running.end();
+    if let Some(reader) = reader {
+        reader.join().map_err(|_| io::Error::other("the reader of the pipe failed"))?;
+    }
+    let carried = (bytes - PIPE * services as f64).max(1.0);
+    Ok(Figures { rate: carried / time, cost: processor / carried, memory })
+}
+
+/// Reads the pipe as fast as it can, until everybody has closed it.
+#[expect(clippy::disallowed_methods, reason = "no part of the program")]
+fn drain(mut reader: io::PipeReader) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 20];
+        while reader.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    })
+}
+
+/// Waits for so many lines in a file.
+fn await_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+    /// supervisord takes seconds to start a hundred.
+    const TURNS: usize = 120_000;
+    for _ in 0..TURNS {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.ends_with('\n') && text.lines().count() >= count {
+            return Ok(text.lines().map(str::to_owned).collect());
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::other(format!("{} has not its {count} lines in time", path.display())))
+}
+
+/// Processor time in seconds and most memory in KiB of what carries; a zombie still tells its time (proc_pid_stat(5)).
+fn usage(running: &Running) -> (f64, u64) {
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let (mut processor, mut memory) = (0.0, 0);
+    for child in &running.carriers {
+        let read = |name| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
+        let stat = read("stat");
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+        processor +=
+            fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / ticks;
+        let status = read("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        memory += peak.and_then(|peak| peak.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or(0);
+    }
+    (processor, memory)
+}
+
+/// A folder of one measurement, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("musterd-bench-output-{}", std::process::id()));
+        // Of a measurement that was killed.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left over in a temporary folder does no harm.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
