@@ -223,7 +223,8 @@ fn a_service_that_may_lose_lines_is_never_held_back_and_the_others_lose_none() {
     let log = log();
     let mut output = Output::to(&log, write_end.as_fd(), write_end.as_fd()).unwrap();
     let hold = output.add_service("hold").unwrap();
-    let drop = output.add_service_as("drop", &Logging { overflow: Overflow::Drop, ..Logging::default() }).unwrap();
+    let drop =
+        output.add_service_as("drop", &Logging { overflow: Overflow::Drop, ..Logging::default() }).unwrap();
     let (held, dropped) = (writer(output.stdout(hold)), writer(output.stdout(drop)));
     let (mut numbers, mut now) = ([0, 0], 0);
     let mut told = String::new();
@@ -311,7 +312,7 @@ fn what_is_remembered_is_what_came_however_it_came() {
     service.write_all(b"password: ").unwrap();
     output.ready(at(0));
     output.flush(at(1000));
-    let page = output.page(&Wanted { services: vec![0], after: 0, since: None, lines: None });
+    let page = output.page(&Wanted { services: vec![web], after: 0, since: None, lines: None });
     let got: Vec<_> = page.lines.iter().map(|line| line.message.as_str()).collect();
     assert_eq!(got, ["one", "two", "three", "four", "", "five\\xc3", "ended: \\u{1b}[2J", "password: "]);
     assert!(page.lines[7].partial && !page.lines[1].partial);
@@ -323,9 +324,8 @@ fn what_is_written_while_there_is_no_musterd_is_read_by_the_next_one() {
     let begin = || {
         let (read_end, write_end) = pipe();
         let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
-        output.keep_fifos(&folder.0).unwrap();
+        output.keep_fifos(&folder.0, ["web"].into_iter()).unwrap();
         let web = output.add_service("web").unwrap();
-        output.all_added();
         (read_end, output, web)
     };
     let (read_end, mut output, web) = begin();

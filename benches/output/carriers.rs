@@ -21,6 +21,17 @@ pub(crate) enum Carrier {
     Musterd,
 }
 
+/// What is to be carried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// So many services write.
+    pub(crate) services: usize,
+    /// For so long.
+    pub(crate) seconds: f64,
+    /// So many bytes at once.
+    pub(crate) at_once: usize,
+}
+
 /// The processes of one measurement.
 pub(crate) struct Running {
     /// Those that carry lines.
@@ -49,20 +60,16 @@ impl Carrier {
     }
 
     /// Starts it for so many services, with its output to `to`.
-    pub(crate) fn start(
-        self,
-        folder: &Path,
-        services: usize,
-        seconds: f64,
-        to: &File,
-    ) -> io::Result<Running> {
+    pub(crate) fn start(self, folder: &Path, load: Load, to: &File) -> io::Result<Running> {
         let me = std::env::current_exe()?;
+        let Load { services, seconds, at_once } = load;
         let words = |number: usize| {
             [
                 me.display().to_string(),
                 "produce".into(),
                 folder.display().to_string(),
                 seconds.to_string(),
+                at_once.to_string(),
                 number.to_string(),
             ]
         };

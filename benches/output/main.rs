@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use carriers::{Carrier, Running};
+use carriers::{Carrier, Load, Running};
 use clap::Parser;
 
 /// The word that makes this program a service.
@@ -93,25 +93,36 @@ fn run(options: &Options) -> io::Result<()> {
     }
     let names: Vec<_> = there.iter().map(|carrier| carrier.name()).collect();
     println!("|  | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
+    let seconds = options.seconds;
     for services in [1, options.services] {
+        let many = format!("{services} service{}", if services == 1 { "" } else { "s" });
         for (place, to) in [(Place::Null, "/dev/null"), (Place::Pipe, "a pipe"), (Place::File, "a file")] {
-            let mut row = format!("| {services} service{}, to {to}", if services == 1 { "" } else { "s" });
-            for &carrier in &there {
-                let Figures { rate, cost, memory } = measure(carrier, services, place, options.seconds)?;
-                row += &format!(
-                    " | {:.0} MiB/s, {:.2} ms/MiB, {:.1} MiB",
-                    rate / MEBIBYTE,
-                    cost * MEBIBYTE * 1000.0,
-                    memory as f64 / 1024.0
-                );
-            }
-            println!("{row} |");
+            let load = Load { services, seconds, at_once: producer::BUFFER };
+            println!("| {many}, to {to}{} |", row(&there, load, place)?);
         }
+        let load = Load { services, seconds, at_once: producer::LINE };
+        println!("| {many}, each line by itself, to a pipe{} |", row(&there, load, Place::Pipe)?);
     }
     Ok(())
 }
 
-fn measure(carrier: Carrier, services: usize, place: Place, seconds: f64) -> io::Result<Figures> {
+/// The figures of everyone, as the cells of a table.
+fn row(carriers: &[Carrier], load: Load, place: Place) -> io::Result<String> {
+    let mut row = String::new();
+    for &carrier in carriers {
+        let Figures { rate, cost, memory } = measure(carrier, load, place)?;
+        let (rate, cost) = (rate / MEBIBYTE, cost * MEBIBYTE * 1000.0);
+        row += &format!(" | {rate:.0} MiB/s, {cost:.2} ms/MiB");
+        // Of what has ended nobody knows it.
+        if memory > 0 {
+            row += &format!(", {:.1} MiB", memory as f64 / 1024.0);
+        }
+    }
+    Ok(row)
+}
+
+fn measure(carrier: Carrier, load: Load, place: Place) -> io::Result<Figures> {
+    let Load { services, seconds, .. } = load;
     let folder = Folder::new()?;
     let (to, reader) = match place {
         Place::Null => (File::options().write(true).open("/dev/null")?, None),
@@ -121,7 +132,7 @@ fn measure(carrier: Carrier, services: usize, place: Place, seconds: f64) -> io:
             (File::from(std::os::fd::OwnedFd::from(writer)), Some(drain(reader)))
         }
     };
-    let running = carrier.start(&folder.0, services, seconds, &to)?;
+    let running = carrier.start(&folder.0, load, &to)?;
     drop(to);
     await_lines(&folder.0.join("ready"), services)?;
     fs::write(folder.0.join("go"), "")?;

@@ -11,17 +11,18 @@ use std::{
 };
 
 /// What a program writes at once that does not write to a terminal: the buffer of the C library.
-const BUFFER: usize = 4096;
+pub(crate) const BUFFER: usize = 4096;
 
 /// A line with its newline, in bytes.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
-/// `FOLDER SECONDS NUMBER`: says in FOLDER/ready that it is there, waits for FOLDER/go, and says in FOLDER/done how many
+/// `FOLDER SECONDS BYTES NUMBER`, where BYTES are written at once: says in FOLDER/ready that it is there, waits for FOLDER/go, and says in FOLDER/done how many
 /// bytes it got rid of.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || arguments.next().and_then(|word| word.into_string().ok()).unwrap_or_default();
-    let (folder, seconds, number) = (next(), next(), next());
-    match produce(Path::new(&folder), seconds.parse().unwrap_or(1.0), &number) {
+    let (folder, seconds, bytes, number) = (next(), next(), next(), next());
+    let bytes = bytes.parse().unwrap_or(BUFFER);
+    match produce(Path::new(&folder), seconds.parse().unwrap_or(1.0), bytes, &number) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("producer: {error}");
@@ -30,9 +31,9 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn produce(folder: &Path, seconds: f64, number: &str) -> io::Result<()> {
+fn produce(folder: &Path, seconds: f64, at_once: usize, number: &str) -> io::Result<()> {
     let line = format!("{:.<1$}\n", format!("a line of producer {number} "), LINE - 1);
-    let buffer = line.repeat(BUFFER / LINE);
+    let buffer = line.repeat(at_once / LINE);
     tell(&folder.join("ready"), "1\n")?;
     while !folder.join("go").exists() {
         sleep(Duration::from_millis(1));

@@ -83,10 +83,12 @@ impl Fifos {
     pub(super) fn open<'a>(folder: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<Self> {
         let folder = folder.join("output");
         open_folder(&folder, rustix::process::geteuid().as_raw(), 0o700)?;
-        let both = |name| [Stream::Stdout, Stream::Stderr].map(|stream| OsString::from(file_name(name, stream)));
+        let both =
+            |name| [Stream::Stdout, Stream::Stderr].map(|stream| OsString::from(file_name(name, stream)));
         let known: HashSet<OsString> = names.flat_map(both).collect();
         let found = fs::read_dir(&folder)?.flatten().map(|entry| entry.file_name());
-        let (left, old): (HashSet<OsString>, HashSet<OsString>) = found.partition(|name| known.contains(name));
+        let (left, old): (HashSet<OsString>, HashSet<OsString>) =
+            found.partition(|name| known.contains(name));
         for name in old {
             // What stays does no harm.
             let _ = fs::remove_file(folder.join(name));

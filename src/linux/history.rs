@@ -260,7 +260,12 @@ mod tests {
     }
 
     fn wanted(services: &[usize]) -> Wanted {
-        Wanted { services: services.iter().map(|&at| Outlet(at)).collect(), after: 0, since: None, lines: None }
+        Wanted {
+            services: services.iter().map(|&at| Outlet(at)).collect(),
+            after: 0,
+            since: None,
+            lines: None,
+        }
     }
 
     fn shown(page: &Page) -> Vec<String> {

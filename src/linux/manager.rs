@@ -146,7 +146,8 @@ impl Manager {
         }
         // PID 1 takes all its services with it: nobody writes while there is no musterd.
         if let Some(folder) = folder.as_ref().filter(|_| !setup.is_init)
-            && let Err(error) = output.keep_fifos(folder, config.services.iter().map(|service| service.name.as_str()))
+            && let Err(error) =
+                output.keep_fifos(folder, config.services.iter().map(|service| service.name.as_str()))
         {
             let consequence = "a musterd that is killed takes its services' output with it";
             tracing::warn!(cause = %error, consequence, "cannot keep the services' output");

@@ -153,7 +153,9 @@ impl Judge {
 
     pub(crate) fn asked(&mut self, now: Time, client: ClientId, request: &Request) {
         let (names, wanted) = match request {
-            Request::Status { .. } => return,
+            Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+                return;
+            }
             Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),
             Request::Stop { names } => (names, false),
         };

@@ -93,6 +93,7 @@ impl Sim {
             socket: None,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
+            log_times: false,
         };
         let names = setup.services.iter().map(|service| service.name.to_string()).collect();
         let judge = Judge::new(&setup.services, setup.shutdown_timeout, setup.musterd == 1, now);
@@ -516,6 +517,9 @@ fn asked(request: &Request) -> String {
         Request::Start { names } => ("start", names),
         Request::Stop { names } => ("stop", names),
         Request::Restart { names } => ("restart", names),
+        Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+            unreachable!("the shell answers this itself")
+        }
     };
     format!("{verb} {}", names.join(" "))
 }
@@ -532,5 +536,6 @@ fn shown(response: &Response) -> String {
         }
         Response::NoSuchService { names, .. } => format!("no such service {}", names.join(" ")),
         Response::Refused { reason } => format!("refused: {reason}"),
+        Response::Lines { .. } | Response::Done => unreachable!("the decider answers this to nobody"),
     }
 }

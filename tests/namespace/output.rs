@@ -13,7 +13,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("log_goes_to_files_that_are_rotated_and_opened_anew", files),
     ("log_level_is_changed_at_run_time", level),
     ("log_times_stand_before_lines", times),
-    ("log_memory_and_overflow_are_as_configured", bounded),
+    ("log_memory_is_as_much_as_is_said", bounded),
+    ("log_overflow_drops_what_nobody_reads", overflow),
     ("no_line_is_lost_when_musterd_is_killed_and_comes_back", killed),
 ];
 
@@ -38,7 +39,7 @@ fn follows() {
     assert!(text(&machine.ctl(&["logs", "idle"])).contains("-- "), "a start is marked");
 
     let follow = machine.folder.path("follow");
-    let script = format!("{} ctl logs -f -n 1 counter >{follow} & echo $!", env!("CARGO_BIN_EXE_musterd"));
+    let script = format!("{} ctl logs -f -n 1 counter >{follow} 2>&1 &", env!("CARGO_BIN_EXE_musterd"));
     machine.inside(&["sh", "-c", &script]);
     wait("it follows", || (machine.folder.lines("follow").len() > 5).then_some(()));
     machine.kill("KILL", pid(&before));
@@ -59,7 +60,7 @@ fn files() {
         "[services.counter]\nstart = {web:?}\nlog = {{ to = \"file\", path = \"web.log\", stderr-path = \"web.err\", \
          max-size = \"200B\", keep = 2 }}\n\
          [services.raw]\nstart = \"sh -c 'echo as it is; exec sleep 1000'\"\nmatch = \"sleep\"\nlog = \"raw\"\n\
-         [services.none]\nstart = \"sh -c 'echo not seen; exec sleep 2000'\"\nmatch.cmdline = \"2000\"\n\
+         [services.none]\nstart = \"sh -c 'echo not seen >&2; exec sleep 2000'\"\nmatch.cmdline = \"2000\"\n\
          log = {{ to = \"prefix\", stderr = \"none\" }}\n"
     ));
     let machine = Machine::start(folder, &["-c", &config]);
@@ -69,6 +70,9 @@ fn files() {
     wait("stderr is in its own file", || (!machine.folder.lines("web.err").is_empty()).then_some(()));
     assert!(!machine.output().contains("tick"));
     wait("raw is raw", || machine.output().lines().any(|line| line == "as it is").then_some(()));
+    assert!(!machine.output().contains("not seen"));
+    wait("the oldest is dropped", || (machine.folder.lines("web.log.2").first()? != "tick 1").then_some(()));
+    assert!(machine.folder.lines("web.log.3").is_empty());
     let moved = machine.folder.path("moved");
     std::fs::rename(machine.folder.path("web.err"), &moved).expect("it is there");
     assert!(machine.ctl(&["reopen"]).status.success());
@@ -100,15 +104,34 @@ fn times() {
 fn bounded() {
     let folder = Folder::new("logs-bounded");
     let web = folder.script("counter", COUNTER);
-    let config = folder.config(&format!(
-        "[services.counter]\nstart = {web:?}\nlog = {{ memory = \"1KiB\", overflow = \"drop\" }}\n"
-    ));
+    let config =
+        folder.config(&format!("[services.counter]\nstart = {web:?}\nlog = {{ memory = \"1KiB\" }}\n"));
     let machine = Machine::start(folder, &["-c", &config]);
     wait("the first lines are forgotten", || {
         let lines = text(&machine.ctl(&["logs"]));
         assert!(lines.len() < 2000, "{lines}");
         (lines.contains("tick") && !lines.contains("tick 1\n")).then_some(())
     });
+}
+
+fn overflow() {
+    let folder = Folder::new("logs-overflow");
+    let flood = folder.script(
+        "flood",
+        "n=0; while [ $n -lt 20000 ]; do echo \"line $n, which is one of very many that nobody reads\"; n=$((n+1)); done\n\
+         : >$folder/flooded; exec sleep 1000",
+    );
+    let config = folder.config(&format!("[services.flood]\nstart = {flood:?}\nlog.overflow = \"drop\"\n"));
+    // Somebody has the other end of its output, and reads nothing.
+    let script = "mkfifo /run/stuck; sleep infinity <>/run/stuck & exec \"$@\" >/run/stuck 2>&1";
+    let machine = Machine::start_by(folder, script, &["-c", &config]);
+    wait("the service is not held back", || {
+        std::path::Path::new(&machine.folder.path("flooded")).exists().then_some(())
+    });
+    assert!(
+        text(&machine.ctl(&["logs", "-n", "1", "flood"])).contains("line 19999"),
+        "it is remembered all the same"
+    );
 }
 
 fn killed() {
