@@ -249,13 +249,15 @@ impl Output {
         std::mem::take(&mut self.seen)
     }
 
-    /// Reads from the pipes that have something, from each its share; the rest is for the next turn.
-    pub fn ready(&mut self, now: Time) {
-        self.read_pipes(now);
+    /// Reads from the pipes that have something, from each its share; the rest is for the next turn. Returns how many
+    /// bytes that were.
+    pub fn ready(&mut self, now: Time) -> usize {
+        let count = self.read_pipes(now);
         // What musterd holds is lost if it is killed: where services live on, that should be for as short as can be.
         if self.fifos.is_some() {
             self.flush(now);
         }
+        count
     }
 
     /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.
@@ -335,7 +337,7 @@ impl Output {
     pub fn finish(&mut self, deadline: Time, mut clock: impl FnMut() -> Time) {
         loop {
             let now = clock();
-            let has_read = self.read_pipes(now);
+            let has_read = self.read_pipes(now) > 0;
             if !has_read && !self.channels.iter().any(Channel::is_held) {
                 (0..self.pipes.len()).for_each(|pipe| self.give_out(pipe, Part::Rest(Ending::Whole)));
                 self.drops_due = self.drops_due.map(|_| now);
@@ -390,10 +392,10 @@ impl Output {
         Ok(End::Pipe(Pipe { feed, stream, overflow, channel, lines: Lines::default(), due: None }))
     }
 
-    /// Whether there was anything to read.
-    fn read_pipes(&mut self, now: Time) -> bool {
+    /// How many bytes were read.
+    fn read_pipes(&mut self, now: Time) -> usize {
         self.take_messages();
-        let mut has_read = false;
+        let mut sum = 0;
         let mut events = [EpollEvent::empty(); CHANNELS_A_TURN];
         // Interrupted: the loop's epoll tells again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
@@ -402,18 +404,18 @@ impl Output {
         for channel in turn {
             self.channels[channel].look();
             while let Some(pipe) = self.channels[channel].next_source(&self.epoll) {
-                has_read |= self.read_share(pipe, now);
+                sum += self.read_share(pipe, now);
             }
         }
-        has_read
+        sum
     }
 
-    fn read_share(&mut self, index: usize, now: Time) -> bool {
-        let End::Pipe(pipe) = &self.pipes[index] else { return false };
+    fn read_share(&mut self, index: usize, now: Time) -> usize {
+        let End::Pipe(pipe) = &self.pipes[index] else { return 0 };
         // Nothing to read, or a signal: epoll tells again. There is no end, as musterd holds the write end too.
-        let Ok(count @ 1..) = read(&pipe.feed.read_end, &mut self.buffer) else { return false };
+        let Ok(count @ 1..) = read(&pipe.feed.read_end, &mut self.buffer) else { return 0 };
         self.give_out(index, Part::Read { count, now });
-        true
+        count
     }
 
     fn give_out(&mut self, index: usize, part: Part) {
