@@ -33,7 +33,7 @@ const CALLS: [(&str, &str); 38] = [
     ("openat", "EMFILE"),
     ("pidfd_open", "EPERM"),
     ("pidfd_send_signal", "EPERM"),
-    ("pipe2", "EMFILE"),
+    ("mknodat", "ENOSPC"),
     ("poll", "EINTR"),
     ("prctl", "EINVAL"),
     ("prlimit64", "EPERM"),
