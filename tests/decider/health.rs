@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use musterd::{
-    config::{Check, CheckRule, Guard, Probe, Remedy, Service},
+    config::{Check, CheckRule, Guard, Kind, Probe, Remedy, Service},
     protocol::StateName,
-    supervisor::{Notification, Probing},
+    supervisor::{Notification, Probing, Stage},
 };
 
 use crate::{
@@ -98,6 +98,37 @@ fn a_check_that_takes_too_long_has_failed_and_leaves_nobody() {
     assert_eq!(web.reason, "health check failed once: no answer within 2s 500ms");
     let names: Vec<_> = sim.kernel.processes.values().map(|process| process.image.comm.as_str()).collect();
     assert_eq!(names, ["web"], "{}", sim.transcript());
+}
+
+#[test]
+fn no_other_check_is_run_beside_one_that_cannot_be_killed() {
+    let mut sim = checked(probe(), 3, Remedy::Report);
+    sim.probe_program("web", Probing::Health, Image::new("probe").unkillable());
+    sim.run_seconds(100);
+    let web = sim.status("web");
+    assert_eq!(web.state, StateName::Unhealthy);
+    assert!(web.reason.ends_with("probe 11 was killed and has not ended"), "{}", web.reason);
+    let probes = sim.kernel.processes.values().filter(|process| process.image.comm == "probe").count();
+    assert_eq!(probes, 1, "{}", sim.transcript());
+}
+
+#[test]
+fn a_task_may_be_done_while_its_check_fails() {
+    let check = Check {
+        rule: probe(),
+        every: EVERY,
+        timeout: Duration::from_secs(2),
+        retries: 1,
+        on_failure: Remedy::Report,
+    };
+    let mut sim = start(Service { kind: Kind::Task, check: Some(check), ..service("web", "/srv/web") });
+    sim.program("web", Image::new("/srv/web").exits(15_000, 0));
+    sim.probe_program("web", Probing::Health, failing());
+    sim.run_for(Duration::from_millis(14_000));
+    assert_eq!(sim.status("web").state, StateName::Unhealthy);
+    sim.run_seconds(5);
+    assert_eq!(sim.unknown_ways().collect::<Vec<_>>(), Vec::<&_>::new());
+    assert!(sim.passed().contains(&(Stage::Unhealthy, Stage::Exited)), "{}", sim.transcript());
 }
 
 #[test]
