@@ -232,3 +232,18 @@ fn memory_must_be_too_much_for_as_long_as_is_said() {
     sim.run_seconds(40);
     assert_eq!(sim.status("web").restarts, 1, "{}", sim.transcript());
 }
+
+#[test]
+fn a_guard_that_is_more_impatient_than_the_interval_does_not_wait_for_it() {
+    let lasting = Duration::from_secs(2);
+    let memory = Guard { max: 512 * MIB, lasting, on_excess: Remedy::Restart };
+    let mut sim = guarded(Some(memory), None);
+    sim.program("web", polite("/srv/web").takes(600 * MIB, 0));
+    sim.run_seconds(9);
+    assert!(sim.status("web").restarts >= 2, "each life is looked at: {}", sim.transcript());
+    let cpu = Guard { max: 80.0, lasting, on_excess: Remedy::Report };
+    let mut sim = guarded(None, Some(cpu));
+    sim.program("web", polite("/srv/web").takes(0, 150));
+    sim.run_seconds(9);
+    assert_eq!(sim.status("web").reason, "started; takes more than cpu-max", "{}", sim.transcript());
+}
