@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{parse::string, tree::Value};
+use crate::probe::Address;
 
 const TCP: &str = "tcp://";
 const HTTP: &str = "http://";
@@ -20,7 +21,7 @@ pub(crate) fn tcp(value: &Value) -> Result<String, String> {
     match port(place) {
         Some(port) => Ok(format!("{TCP}{HERE}:{port}")),
         None => match authority(place) {
-            Some((host, Some(port))) => Ok(format!("{TCP}{host}:{port}")),
+            Some((host, Some(port))) => probed(format!("{TCP}{host}:{port}")),
             Some((_, None)) | None => Err("must be HOST:PORT, or a port of this machine".to_owned()),
         },
     }
@@ -44,7 +45,12 @@ pub(crate) fn http(value: &Value) -> Result<String, String> {
     }
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
     let slash = if path.starts_with('/') { "" } else { "/" };
-    Ok(format!("{HTTP}{host}{port}{slash}{path}"))
+    probed(format!("{HTTP}{host}{port}{slash}{path}"))
+}
+
+/// What `musterd probe` would refuse, a host or a path that is too long, is wrong here already.
+fn probed(address: String) -> Result<String, String> {
+    Address::parse(&address).map(|_| address)
 }
 
 /// Whether an element of `after` is an address, not the name of a service.
@@ -139,6 +145,13 @@ mod tests {
             assert!(http(&text(value)).unwrap_err().contains("%XX"), "{value}");
         }
         assert!(http(&text("HTTPS://db/")).unwrap_err().contains("no TLS"));
+    }
+
+    #[test]
+    fn what_no_probe_would_ask_is_refused() {
+        let (long, path) = ("a".repeat(254), "a".repeat(2048));
+        assert!(tcp(&text(&format!("{long}:80"))).unwrap_err().contains("253 bytes at most"));
+        assert!(http(&text(&format!("http://db/{path}"))).unwrap_err().contains("2048 bytes at most"));
     }
 
     #[test]

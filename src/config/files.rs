@@ -200,7 +200,11 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut text = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST { Err(io::Error::other("it is longer than 16 MiB")) } else { Ok(text) }
+    if text.len() as u64 > LONGEST {
+        Err(io::Error::other("it is longer than 16777216 bytes"))
+    } else {
+        Ok(text)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{
     origin::Origin,
     report::{Report, did_you_mean},
     schema::{self, AnyKey, Form, OWN_KEYS, SECTIONS, TABLES},
+    template,
     tree::{Element, Entry, Tree, Value},
 };
 use crate::text::printable;
@@ -200,7 +201,7 @@ impl Field<'_> {
     /// environ(7): a variable is `NAME=value`.
     fn check_variable(&self, report: &mut Report) {
         let name = &self.path[1];
-        if name.is_empty() || name.contains(['=', '\0']) {
+        if !template::is_variable(name) {
             let must = "a name cannot be empty, nor hold `=` or a NUL character";
             let message = format!("{}cannot use variable \"{}\": {must}", self.subject, printable(name));
             report.add(&self.entry.key, message);

@@ -4,11 +4,14 @@ use std::{
     ffi::OsStr,
     fmt,
     fs::File,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
-use nix::errno::Errno;
+use nix::{errno::Errno, libc};
 
 use crate::config::{Capability, Limit};
 
@@ -184,13 +187,14 @@ impl std::error::Error for SpawnError {}
 /// What the program at `path` asks for, where that does not exist; `path` has its `..` and links as
 /// the new process would see them.
 pub(super) fn missing(path: &Path) -> Option<Missing> {
-    // A FIFO would block the opening for ever.
+    // Opening a device can do something by itself.
     if !path.metadata().ok()?.is_file() {
         return None;
     }
     // BINPRM_BUF_SIZE of the kernel: so much of a #! line counts.
     let mut head = [0; 256];
-    let file = File::open(path).ok()?;
+    // A FIFO that took the file's place just now would block the opening for ever.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
     let length = file.read_at(&mut head, 0).ok()?;
     let head = &head[..length];
     let wanted = match head.strip_prefix(b"#!") {

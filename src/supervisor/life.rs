@@ -72,7 +72,7 @@ impl Supervisor {
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process, leads_session),
             Purpose::Stop => self.stopper_spawned(id, process),
-            Purpose::Probe(_) => self.probe_spawned(now, id, process),
+            Purpose::Probe(probing) => self.probe_spawned(now, id, probing, process),
         }
     }
 

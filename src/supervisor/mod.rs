@@ -315,15 +315,17 @@ impl Supervisor {
     fn set(&mut self, now: Time, id: ServiceId, state: State, reason: Reason) {
         let service = &mut self.services[id];
         let is_new = service.state.name() != state.name();
-        if is_new {
-            service.since = now;
-        }
         let (from, to) = (Stage::from(&service.state), Stage::from(&state));
         if from != to {
             self.passed.insert((from, to));
         }
         service.state = state;
         service.reason = reason;
+        if is_new {
+            service.since = now;
+            // A guard may be more impatient than the interval.
+            service.next_check = service.next_check.min(service.next_look(now));
+        }
         if service.needs().is_some() {
             self.looking.insert(id);
         } else {

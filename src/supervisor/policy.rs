@@ -137,7 +137,9 @@ impl Service {
     pub(super) fn note_start(&mut self, now: Time) {
         let Some(limit) = self.config.start_limit else { return };
         self.starts.push_back(now);
-        while self.starts.len() > limit.starts as usize {
+        let counts = |start: Time| now.since(start) < limit.within;
+        while self.starts.len() > limit.starts as usize || self.starts.front().is_some_and(|&at| !counts(at))
+        {
             self.starts.pop_front();
         }
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{CheckRule, Probe as ProbeConfig, ReadyRule},
-    process::{Exit, Life, Process, ProcessId},
+    process::{Exit, Life, Pid, Process, ProcessId},
     time::Time,
 };
 
@@ -105,15 +105,21 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn probe_spawned(&mut self, now: Time, id: ServiceId, process: ProcessId) {
+    pub(super) fn probe_spawned(&mut self, now: Time, id: ServiceId, probing: Probing, process: ProcessId) {
         self.probed.insert(process.pid, Probed { ended: None });
         match self.services[id].probe {
-            Some(ProbeRun::Asked { probing }) => {
+            Some(ProbeRun::Asked { probing: asked }) if asked == probing => {
                 let until = now + self.probe_patience(id, probing);
                 self.services[id].probe = Some(ProbeRun::Working { probing, process, until, said: None });
             }
             // Nobody wants its answer any more.
-            Some(ProbeRun::Pause { .. } | ProbeRun::Working { .. } | ProbeRun::Silence { .. }) | None => {
+            Some(
+                ProbeRun::Asked { .. }
+                | ProbeRun::Pause { .. }
+                | ProbeRun::Working { .. }
+                | ProbeRun::Silence { .. },
+            )
+            | None => {
                 self.actions.push(Action::Signal { process, signal: Signal::SIGKILL as i32 });
             }
         }
@@ -185,7 +191,14 @@ impl Supervisor {
     /// Its time is over, or the next one's has come.
     pub(super) fn probe_due(&mut self, now: Time, id: ServiceId) {
         match self.services[id].probe.clone() {
-            Some(ProbeRun::Pause { probing, until }) if until <= now => self.run_probe(id, probing),
+            Some(ProbeRun::Pause { probing, until }) if until <= now => match self.lingering_probe(id) {
+                // What hangs in the kernel would become more and more, until no process is left for anybody.
+                Some(pid) => {
+                    let why = format!("probe {pid} was killed and has not ended");
+                    self.probe_answered(now, id, probing, Err(why));
+                }
+                None => self.run_probe(id, probing),
+            },
             // The answer comes at once: it was lost.
             Some(ProbeRun::Asked { probing }) if !self.asks_for(id, Purpose::Probe(probing)) => {
                 self.run_probe(id, probing);
@@ -205,6 +218,13 @@ impl Supervisor {
             )
             | None => {}
         }
+    }
+
+    /// A process of an earlier probe that has not ended yet.
+    fn lingering_probe(&self, id: ServiceId) -> Option<Pid> {
+        let is_ours = |pid: &Pid| self.owners.get(pid).is_some_and(|owner| owner.service == id);
+        let mut running = self.probed.iter().filter(|(_, probed)| probed.runs()).map(|(&pid, _)| pid);
+        running.find(is_ours)
     }
 
     fn probe_answered(&mut self, now: Time, id: ServiceId, probing: Probing, outcome: Result<(), String>) {

@@ -54,12 +54,14 @@ impl Supervisor {
     fn awaits(&self, now: Time, id: ServiceId, main: &Main) -> Option<(Time, String)> {
         let service = &self.services[id];
         let ready = &service.config.ready;
-        // What was ready before it took over, and what spoke before musterd could hear it.
-        let (took_over, adopted) =
-            (matches!(main.found, Found::TookOver { .. }), matches!(main.found, Found::Adopted(_)));
+        // What was ready before another process became the main process, and what spoke before musterd could hear it.
+        let (was_ready, adopted) = (
+            main.was_ready || matches!(main.found, Found::TookOver { .. }),
+            matches!(main.found, Found::Adopted(_)),
+        );
         let timeout = now + ready.timeout;
         match &ready.rule {
-            _ if took_over => None,
+            _ if was_ready => None,
             ReadyRule::Started => None,
             ReadyRule::Log(_) | ReadyRule::Notify if adopted || service.heard_ready => None,
             ReadyRule::Log(regex) => {

@@ -135,11 +135,9 @@ impl Supervisor {
             State::Stopped => goal == Goal::Down,
             // A task is waited for until it is done.
             State::Running { .. } => goal == Goal::Up && service.config.kind == Kind::Service,
-            State::Unhealthy { .. }
-            | State::Waiting { .. }
-            | State::Backoff { .. }
-            | State::Exited
-            | State::Failed => goal == Goal::Up,
+            State::Unhealthy { .. } | State::Waiting { .. } | State::Backoff { .. } => goal == Goal::Up,
+            // A shutdown stops nothing where nothing is.
+            State::Exited | State::Failed => true,
             State::Seeking(_)
             | State::Spawning
             | State::Starting { .. }

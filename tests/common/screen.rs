@@ -106,17 +106,17 @@ impl Screen {
     pub(crate) fn use_a_shell(&mut self) {
         // The quotes tell what a program writes from what the terminal echoes.
         // It forks nothing that could be stopped between fork and exec.
-        const STAYS: &str = "echo ru''nning; while :; do read line; done";
+        const STAYS: &str = "echo loo''ping; while :; do read line; done";
         self.line("");
         self.expect("prompt> ");
         self.line(&format!("sh -c \"{STAYS}\""));
-        self.expect("running");
+        self.expect("looping");
         self.interrupt();
         self.line("echo co''de=$?");
         self.expect("code=130");
 
         self.line(&format!("sh -c \"trap 'echo wo''ken' CONT; {STAYS}\""));
-        self.expect("running");
+        self.expect("looping");
         self.write("\x1a");
         self.expect("Stopped");
         self.line("fg");
@@ -128,7 +128,7 @@ impl Screen {
         self.expect("code=130");
 
         self.line(&format!("sh -c \"trap 'stty size' WINCH; {STAYS}\""));
-        self.expect("running");
+        self.expect("looping");
         self.resize(33, 77);
         self.line("");
         self.expect("33 77");

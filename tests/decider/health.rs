@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use musterd::{
-    config::{Check, CheckRule, Guard, Probe, Remedy, Service},
+    config::{Check, CheckRule, Guard, Kind, Probe, Remedy, Service},
     protocol::StateName,
-    supervisor::{Notification, Probing},
+    supervisor::{Notification, Probing, Stage},
 };
 
 use crate::{
@@ -98,6 +98,37 @@ fn a_check_that_takes_too_long_has_failed_and_leaves_nobody() {
     assert_eq!(web.reason, "health check failed once: no answer within 2s 500ms");
     let names: Vec<_> = sim.kernel.processes.values().map(|process| process.image.comm.as_str()).collect();
     assert_eq!(names, ["web"], "{}", sim.transcript());
+}
+
+#[test]
+fn no_other_check_is_run_beside_one_that_cannot_be_killed() {
+    let mut sim = checked(probe(), 3, Remedy::Report);
+    sim.probe_program("web", Probing::Health, Image::new("probe").unkillable());
+    sim.run_seconds(100);
+    let web = sim.status("web");
+    assert_eq!(web.state, StateName::Unhealthy);
+    assert!(web.reason.ends_with("probe 11 was killed and has not ended"), "{}", web.reason);
+    let probes = sim.kernel.processes.values().filter(|process| process.image.comm == "probe").count();
+    assert_eq!(probes, 1, "{}", sim.transcript());
+}
+
+#[test]
+fn a_task_may_be_done_while_its_check_fails() {
+    let check = Check {
+        rule: probe(),
+        every: EVERY,
+        timeout: Duration::from_secs(2),
+        retries: 1,
+        on_failure: Remedy::Report,
+    };
+    let mut sim = start(Service { kind: Kind::Task, check: Some(check), ..service("web", "/srv/web") });
+    sim.program("web", Image::new("/srv/web").exits(15_000, 0));
+    sim.probe_program("web", Probing::Health, failing());
+    sim.run_for(Duration::from_millis(14_000));
+    assert_eq!(sim.status("web").state, StateName::Unhealthy);
+    sim.run_seconds(5);
+    assert_eq!(sim.unknown_ways().collect::<Vec<_>>(), Vec::<&_>::new());
+    assert!(sim.passed().contains(&(Stage::Unhealthy, Stage::Exited)), "{}", sim.transcript());
 }
 
 #[test]
@@ -200,4 +231,19 @@ fn memory_must_be_too_much_for_as_long_as_is_said() {
     sim.fork(web, greedy);
     sim.run_seconds(40);
     assert_eq!(sim.status("web").restarts, 1, "{}", sim.transcript());
+}
+
+#[test]
+fn a_guard_that_is_more_impatient_than_the_interval_does_not_wait_for_it() {
+    let lasting = Duration::from_secs(2);
+    let memory = Guard { max: 512 * MIB, lasting, on_excess: Remedy::Restart };
+    let mut sim = guarded(Some(memory), None);
+    sim.program("web", polite("/srv/web").takes(600 * MIB, 0));
+    sim.run_seconds(9);
+    assert!(sim.status("web").restarts >= 2, "each life is looked at: {}", sim.transcript());
+    let cpu = Guard { max: 80.0, lasting, on_excess: Remedy::Report };
+    let mut sim = guarded(None, Some(cpu));
+    sim.program("web", polite("/srv/web").takes(0, 150));
+    sim.run_seconds(9);
+    assert_eq!(sim.status("web").reason, "started; takes more than cpu-max", "{}", sim.transcript());
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use musterd::{
     config::{Kind, Restart, Service, StartLimit},
     protocol::StateName,
+    supervisor::Stage,
 };
 use nix::sys::signal::Signal::SIGKILL;
 
@@ -97,6 +98,18 @@ fn the_end_of_an_essential_service_ends_all_with_its_code() {
     sim.run_seconds(20);
     assert_story(&sim, "essential");
     assert_eq!(sim.exited, Some(3));
+}
+
+#[test]
+fn what_cannot_be_run_just_when_all_ends_is_stopped() {
+    let first = Service { essential: true, ..restart(Restart::Never, service("first", "/srv/first")) };
+    let mut sim = Sim::start(Setup::new(vec![first, service("log", "/srv/log")]), |_| {});
+    sim.fail_next_spawn("cannot execute /srv/first: no such file");
+    sim.fail_next_spawn("cannot execute /srv/log: no such file");
+    sim.run_seconds(20);
+    assert_eq!(sim.exited, Some(127));
+    assert_eq!(sim.unknown_ways().collect::<Vec<_>>(), Vec::<&_>::new());
+    assert!(sim.passed().contains(&(Stage::Spawning, Stage::Stopped)), "{}", sim.transcript());
 }
 
 #[test]

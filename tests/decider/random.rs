@@ -522,6 +522,9 @@ impl Life {
     }
 }
 
+/// Ways that need too much of a coincidence: a story walks each of them (`policy`, `health`).
+const RARE: [(Stage, Stage); 2] = [(Stage::Spawning, Stage::Stopped), (Stage::Unhealthy, Stage::Exited)];
+
 /// What lives came to.
 #[derive(Default)]
 struct Lived {
@@ -536,12 +539,13 @@ impl Lived {
         self
     }
 
-    /// Services went every way that is in the table of transitions; each life sees that they went no other.
+    /// Services went every way that is in the table of transitions, but for the rare ones; each life sees that they
+    /// went no other.
     fn walk_the_table(&self) {
         let told = TRANSITIONS.iter().map(|&(from, to, _)| (from, to));
         let table: BTreeSet<(Stage, Stage)> = told.clone().collect();
         assert_eq!(table.len(), told.count(), "each way stands there once");
-        let missing: Vec<_> = table.difference(&self.passed).collect();
+        let missing: Vec<_> = table.difference(&self.passed).filter(|way| !RARE.contains(way)).collect();
         assert!(missing.is_empty(), "nobody went {missing:?}");
     }
 }

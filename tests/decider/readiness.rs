@@ -144,6 +144,23 @@ fn a_service_announces_its_main_process() {
 }
 
 #[test]
+fn what_is_ready_stays_so_with_the_next_main_process() {
+    let mut sim = pair(ready(address("tcp://127.0.0.1:5432")));
+    sim.program("db", polite("/srv/db").forks(100, polite("/srv/real-db")));
+    sim.probe_program("db", Probing::Ready, Image::new("probe").exits(3, 0));
+    sim.run_seconds(1);
+    assert_eq!(sim.status("db").state, StateName::Running);
+    sim.probe_program("db", Probing::Ready, refused());
+    let db = sim.main("db").unwrap();
+    let real = sim.kernel.processes.values().find(|process| process.image.comm == "real-db").unwrap().id.pid;
+    sim.notify("db", db, Notification::MainPid(real));
+    sim.run_seconds(1);
+    assert_eq!(sim.main("db"), Some(real));
+    assert_eq!(sim.status("db").state, StateName::Running);
+    assert_eq!(sim.unknown_ways().count(), 0);
+}
+
+#[test]
 fn a_delay_passes_before_it_is_ready() {
     let mut sim = pair(ready(ReadyRule::Delay(Duration::from_secs(3))));
     sim.run_for(Duration::from_millis(2_999));

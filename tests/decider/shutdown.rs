@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use musterd::config::{Kind, Service};
 use nix::sys::signal::Signal::SIGKILL;
 
 use crate::{
@@ -95,6 +96,19 @@ fn nothing_is_started_while_the_shutdown_waits_for_others() {
     sim.start_again("app");
     sim.run_seconds(9);
     assert_story(&sim, "shutdown-starts-nothing");
+}
+
+#[test]
+fn who_stops_what_is_done_is_answered_during_the_shutdown() {
+    let task = Service { kind: Kind::Task, ..service("task", "/srv/task") };
+    let mut sim = Sim::start(Setup::new(vec![task, service("web", "/srv/web")]), |_| {});
+    sim.program("task", Image::new("/srv/task").exits(10, 0));
+    sim.program("web", stubborn("/srv/web"));
+    sim.run_seconds(1);
+    sim.terminate("SIGTERM");
+    sim.stop("task");
+    assert!(sim.transcript().contains("client 1 hears: "), "{}", sim.transcript());
+    assert_eq!(sim.exited, None);
 }
 
 #[test]

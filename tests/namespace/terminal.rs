@@ -90,8 +90,8 @@ fn from_the_background_nobody_takes_the_terminal() {
 fn what_is_stopped_and_nobody_continues_goes_on() {
     let mut screen = beside_a_shell();
     screen
-        .line(&format!("{MUSTERD} --main 'sh -c \"trap \\\"echo woken\\\" CONT; echo running; cat; cat\"'"));
-    screen.expect("running\r\n");
+        .line(&format!("{MUSTERD} --main 'sh -c \"trap \\\"echo woken\\\" CONT; echo looping; cat; cat\"'"));
+    screen.expect("looping\r\n");
     screen.write("\x1a");
     // The shell hears what the terminal stopped with it go on; then `cat` reads again.
     screen.line("to be read");

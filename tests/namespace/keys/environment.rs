@@ -87,7 +87,10 @@ fn environment_file_is_read_at_each_start() {
     machine.wait_service("alpha", "says which file is missing", |alpha| {
         alpha.state == "backoff" && alpha.reason.contains(&secret)
     });
-    fs::write(&secret, "third").expect("a file");
+    // At once, as musterd may read it at any moment.
+    let new = format!("{secret}.new");
+    fs::write(&new, "third").expect("a file");
+    fs::rename(&new, &secret).expect("our file");
     let again = machine.wait_running("alpha");
     assert_eq!(variable(&machine, pid(&again), "PASSWORD").as_deref(), Some("third"));
 }
