@@ -143,6 +143,7 @@ fn config(services: usize) -> Config {
         socket: None,
         log_format: LogFormat::Text,
         log_level: LogLevel::Info,
+        log_times: false,
     };
     Config { manager, services: (0..services).map(service).collect(), warnings: Vec::new() }
 }

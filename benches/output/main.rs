@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench output`, on a machine that does nothing else. Only figures of one run compare.
 
+#![expect(clippy::disallowed_methods, reason = "a measurement waits for other processes")]
+
 mod carriers;
 mod producer;
 
@@ -151,7 +153,6 @@ fn measure(carrier: Carrier, load: Load, place: Place) -> io::Result<Figures> {
 }
 
 /// Reads the pipe as fast as it can, until everybody has closed it.
-#[expect(clippy::disallowed_methods, reason = "no part of the program")]
 fn drain(mut reader: io::PipeReader) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 1 << 20];

@@ -39,7 +39,6 @@ fn produce(folder: &Path, seconds: f64, at_once: usize, number: &str) -> io::Res
         sleep(Duration::from_millis(1));
     }
     let mut stdout = File::from(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?);
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     let begin = Instant::now();
     let mut bytes = 0;
     while begin.elapsed().as_secs_f64() < seconds {
