@@ -14,6 +14,7 @@ mod lines;
 pub mod log;
 pub mod manager;
 mod message;
+mod missing;
 mod named;
 pub mod notify;
 pub mod output;
