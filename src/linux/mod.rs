@@ -17,6 +17,7 @@ pub mod log;
 mod log_file;
 pub mod manager;
 mod message;
+mod missing;
 mod named;
 pub mod notify;
 pub mod output;

@@ -22,11 +22,13 @@ use rustix::io::DupFlags;
 
 pub use super::environment::Mark;
 pub(super) use super::environment::{MARK, PROBE_MARK};
-pub use super::spawn_error::{Missing, SpawnError, Stage};
+pub use super::missing::Missing;
+pub use super::spawn_error::{SpawnError, Stage};
 use super::{
     child::{Failure, Order, Session},
     environment::{self, DEFAULT_PATH, Variables},
     identity::{self, Account},
+    missing,
     reserve::Reserve,
     setup::Setup,
     spawn_error::Refusal,
@@ -196,7 +198,7 @@ impl Spawner {
             let mut error = failed(&found, failure);
             error.subject = subject(failure.0, service, &account);
             if failure == (Stage::Execute, Errno::ENOENT) {
-                error.missing = super::spawn_error::missing(&within(directory, &found));
+                error.missing = missing::missing(&within(directory, &found));
             }
             error
         })?;
