@@ -93,7 +93,7 @@ keys! { SERVICE:
     START_TIMEOUT: Duration = "start-timeout", Some("\"90s\""), Form::Duration, "duration, more than 0s",
         "how long a start command may work", parse::positive_duration;
     READY_EXEC: Command = "ready.exec", None, Form::Command, "command, or list of its words",
-        "ready when this, run as the service, exits 0; default of `ready`: when its main process exists", parse::probe_command;
+        "ready when this, run as the service, exits 0 within 5s (it is asked again until then); default of `ready`: when its main process exists", parse::probe_command;
     READY_TCP: String = "ready.tcp", None, Form::NameOrNumber, "`HOST:PORT`, or a port of 127.0.0.1",
         "ready when this accepts a connection", address::tcp;
     READY_HTTP: String = "ready.http", None, Form::Text, "`http://HOST[:PORT]/…`",
