@@ -535,12 +535,9 @@ impl Manager {
         if !std::mem::take(&mut self.has_acted) {
             return;
         }
-        let mut mains = self.supervisor.mains().peekable();
-        for (id, &outlet) in (0..).map(ServiceId).zip(&self.outlets) {
-            let name = self.supervisor.config(id).name.as_str();
-            let main = mains.next_if(|(of, _)| *of == name);
-            if let Some(outlet) = outlet {
-                self.output.set_pid(outlet, main.map(|(_, known)| known.main.pid));
+        for (id, outlet) in (0..).map(ServiceId).zip(&self.outlets) {
+            if let Some(outlet) = *outlet {
+                self.output.set_pid(outlet, self.supervisor.main_pid(id));
             }
         }
     }

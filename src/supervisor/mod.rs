@@ -46,6 +46,7 @@ use crate::{
     time::Time,
 };
 use belonging::Owner;
+pub use probe::PATIENCE;
 use probe::Probed;
 use requests::Waiter;
 use service::{Cause, Service, Services};
@@ -219,7 +220,7 @@ impl Supervisor {
             return None;
         }
         let services = self.looking.iter().filter_map(|&id| self.services[id].needs());
-        services.chain(self.phase.needs()).chain(self.look_for_probes_left()).max()
+        services.chain(self.phase.needs()).chain(self.probes_left).max()
     }
 
     /// When to step again, if nothing happens before.
@@ -236,6 +237,11 @@ impl Supervisor {
     /// Whether it is known whose the process with this PID is, so that a table need not describe it.
     pub fn knows(&self, pid: Pid) -> bool {
         self.owners.get(&pid).is_some_and(|owner| self.services[owner.service].is_certain())
+    }
+
+    /// The PID of a service's main process, if it has one.
+    pub fn main_pid(&self, id: ServiceId) -> Option<Pid> {
+        self.services[id].main().map(|main| main.id.pid)
     }
 
     /// The main process of each service that has one, and its restarts: what a record must hold.

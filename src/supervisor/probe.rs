@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long one probe of an address or of readiness may take: then it is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much longer a `musterd probe` has, which ends by itself in time and says why.
 const OWN_LIMIT: Duration = Duration::from_millis(500);
@@ -252,11 +252,6 @@ impl Supervisor {
     fn probe_again(&mut self, now: Time, id: ServiceId, probing: Probing, since: Time) {
         let pause = (now.since(since) / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         self.services[id].probe = Some(ProbeRun::Pause { probing, until: now + pause });
-    }
-
-    /// What must be looked at to know whether probes left processes behind.
-    pub(super) fn look_for_probes_left(&self) -> Option<Look> {
-        self.probes_left
     }
 
     /// Nobody new is musterd's child: no probe left any.

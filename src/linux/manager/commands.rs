@@ -13,12 +13,9 @@ use crate::{
         terminal::Lent,
     },
     process::ProcessId,
-    supervisor::{Event, Probing, Purpose, ServiceId},
+    supervisor::{Event, PATIENCE, Probing, Purpose, ServiceId},
     text::cannot,
 };
-
-/// How long it may take to ask an address that is asked again anyway; the decider ends probes a little later.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A new process, and whether it leads a session.
 type Made = (ProcessId, bool);
@@ -140,10 +137,10 @@ fn probe_of(config: &Service, probing: Probing) -> Option<(Asks<'_>, Duration)> 
     let (probe, timeout) = match probing {
         Probing::Address(at) => {
             let address = config.after_addresses.get(at as usize)?;
-            return Some((Asks::Address(address), ADDRESS_TIMEOUT));
+            return Some((Asks::Address(address), PATIENCE));
         }
         Probing::Ready => match &config.ready.rule {
-            ReadyRule::Probe(probe) => (probe, config.ready.timeout.min(ADDRESS_TIMEOUT)),
+            ReadyRule::Probe(probe) => (probe, config.ready.timeout.min(PATIENCE)),
             ReadyRule::Started | ReadyRule::Log(_) | ReadyRule::Notify | ReadyRule::Delay(_) => return None,
         },
         Probing::Health => match config.check.as_ref().map(|check| (&check.rule, check.timeout))? {
