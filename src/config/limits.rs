@@ -13,24 +13,39 @@ enum Unit {
 }
 
 /// The resources of getrlimit(2), by the names that they have there.
-pub(crate) const NAMES: [&str; 16] = [
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
+const RESOURCES: [(&str, Resource, Unit); 16] = [
+    ("as", Resource::RLIMIT_AS, Unit::Bytes),
+    ("core", Resource::RLIMIT_CORE, Unit::Bytes),
+    ("cpu", Resource::RLIMIT_CPU, Unit::Number),
+    ("data", Resource::RLIMIT_DATA, Unit::Bytes),
+    ("fsize", Resource::RLIMIT_FSIZE, Unit::Bytes),
+    ("locks", Resource::RLIMIT_LOCKS, Unit::Number),
+    ("memlock", Resource::RLIMIT_MEMLOCK, Unit::Bytes),
+    ("msgqueue", Resource::RLIMIT_MSGQUEUE, Unit::Bytes),
+    ("nice", Resource::RLIMIT_NICE, Unit::Number),
+    ("nofile", Resource::RLIMIT_NOFILE, Unit::Number),
+    ("nproc", Resource::RLIMIT_NPROC, Unit::Number),
+    ("rss", Resource::RLIMIT_RSS, Unit::Bytes),
+    ("rtprio", Resource::RLIMIT_RTPRIO, Unit::Number),
+    ("rttime", Resource::RLIMIT_RTTIME, Unit::Number),
+    ("sigpending", Resource::RLIMIT_SIGPENDING, Unit::Number),
+    ("stack", Resource::RLIMIT_STACK, Unit::Bytes),
 ];
+
+/// Their names.
+pub(crate) const NAMES: [&str; 16] = {
+    let (mut names, mut at) = ([""; 16], 0);
+    while at < names.len() {
+        names[at] = RESOURCES[at].0;
+        at += 1;
+    }
+    names
+};
+
+/// All of them.
+pub(crate) fn resources() -> impl Iterator<Item = Resource> {
+    RESOURCES.iter().map(|&(_, resource, _)| resource)
+}
 
 /// The resource of this name.
 pub(crate) fn resource(name: &str) -> Option<Resource> {
@@ -38,25 +53,7 @@ pub(crate) fn resource(name: &str) -> Option<Resource> {
 }
 
 fn find(name: &str) -> Option<(Resource, Unit)> {
-    Some(match name {
-        "as" => (Resource::RLIMIT_AS, Unit::Bytes),
-        "core" => (Resource::RLIMIT_CORE, Unit::Bytes),
-        "cpu" => (Resource::RLIMIT_CPU, Unit::Number),
-        "data" => (Resource::RLIMIT_DATA, Unit::Bytes),
-        "fsize" => (Resource::RLIMIT_FSIZE, Unit::Bytes),
-        "locks" => (Resource::RLIMIT_LOCKS, Unit::Number),
-        "memlock" => (Resource::RLIMIT_MEMLOCK, Unit::Bytes),
-        "msgqueue" => (Resource::RLIMIT_MSGQUEUE, Unit::Bytes),
-        "nice" => (Resource::RLIMIT_NICE, Unit::Number),
-        "nofile" => (Resource::RLIMIT_NOFILE, Unit::Number),
-        "nproc" => (Resource::RLIMIT_NPROC, Unit::Number),
-        "rss" => (Resource::RLIMIT_RSS, Unit::Bytes),
-        "rtprio" => (Resource::RLIMIT_RTPRIO, Unit::Number),
-        "rttime" => (Resource::RLIMIT_RTTIME, Unit::Number),
-        "sigpending" => (Resource::RLIMIT_SIGPENDING, Unit::Number),
-        "stack" => (Resource::RLIMIT_STACK, Unit::Bytes),
-        _ => return None,
-    })
+    RESOURCES.iter().find(|(known, ..)| *known == name).map(|&(_, resource, unit)| (resource, unit))
 }
 
 /// A limit of the resource of this name: `SOFT:HARD`, or one number for both.

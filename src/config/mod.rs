@@ -43,6 +43,7 @@ mod words;
 
 pub use check::Provenance;
 pub use json_schema::json_schema;
+pub(crate) use limits::resources;
 pub use load::{Sources, Variables, load, socket};
 pub use log::{Destination, LogFile, Logging, Overflow};
 pub use matching::{Match, Regex, User};

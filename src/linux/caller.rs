@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use nix::{
-    sys::resource::{Resource, getrlimit},
+    sys::resource::getrlimit,
     unistd::{getegid, geteuid, getgroups},
 };
 use rustix::{fs::OFlags, process::getpriority_process};
 
 use super::small_file;
-use crate::config::Ordinary;
+use crate::config::{Ordinary, resources};
 
 /// A line takes some 50 bytes: enough for 20,000 users or groups.
 const LONGEST: u64 = 1 << 20;
@@ -36,29 +36,9 @@ pub fn ordinary() -> Option<Ordinary> {
         known_groups: known("/etc/group"),
         nice: getpriority_process(None).unwrap_or(0),
         oom_score_adj: score.unwrap_or(0),
-        hard_limits: RESOURCES.into_iter().filter_map(hard).collect(),
+        hard_limits: resources().filter_map(hard).collect(),
     })
 }
-
-/// The resources that have a limit (getrlimit(2)).
-const RESOURCES: [Resource; 16] = [
-    Resource::RLIMIT_AS,
-    Resource::RLIMIT_CORE,
-    Resource::RLIMIT_CPU,
-    Resource::RLIMIT_DATA,
-    Resource::RLIMIT_FSIZE,
-    Resource::RLIMIT_LOCKS,
-    Resource::RLIMIT_MEMLOCK,
-    Resource::RLIMIT_MSGQUEUE,
-    Resource::RLIMIT_NICE,
-    Resource::RLIMIT_NOFILE,
-    Resource::RLIMIT_NPROC,
-    Resource::RLIMIT_RSS,
-    Resource::RLIMIT_RTPRIO,
-    Resource::RLIMIT_RTTIME,
-    Resource::RLIMIT_SIGPENDING,
-    Resource::RLIMIT_STACK,
-];
 
 /// The names of passwd(5) or group(5) with their IDs, which both have in the third field.
 fn ids(text: &[u8]) -> Vec<(String, u32)> {
