@@ -10,6 +10,8 @@ pub enum Reach {
     Restart,
     /// The same where the service says itself that it lives (`check.notify`): it was told the value at its start.
     RestartOfNotifier,
+    /// The same unless musterd is between the service and where its output goes, before and after.
+    RestartOfOutput,
     /// musterd itself was started with the old value.
     NewStart,
 }
@@ -42,7 +44,7 @@ const SERVICE: [(&str, Reach); 39] = [
     ("start-timeout", Reach::Now),
     ("ready", Reach::Now),
     ("ready.notify", Reach::Restart),
-    ("log", Reach::Restart),
+    ("log", Reach::RestartOfOutput),
     ("check", Reach::Now),
     ("check.notify", Reach::Restart),
     ("check.every", Reach::RestartOfNotifier),

@@ -1,12 +1,14 @@
 //! What the decider hears and what it asks for. Data only.
 
+use std::time::Duration;
+
 use crate::{
-    config::{LogLevel, ServiceName},
+    config::{LogLevel, Service as ServiceConfig, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
     protocol::{Request, Response},
 };
 
-/// A service, as the decider and the shell name it to each other: its place in the configuration.
+/// A service, as the decider and the shell name it to each other; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
 
@@ -53,6 +55,15 @@ pub enum Notification {
     Unwell,
     /// `MAINPID=…`.
     MainPid(Pid),
+}
+
+/// A service of a new configuration.
+#[derive(Clone, Debug)]
+pub struct Renewed {
+    /// What it is told to be.
+    pub config: ServiceConfig,
+    /// Whether it has changed so that what runs of it must be started anew.
+    pub restarts: bool,
 }
 
 /// What happened.
@@ -127,6 +138,15 @@ pub enum Event {
         /// Who.
         client: ClientId,
     },
+    /// These are the services from now on, in this order.
+    Reconfigured {
+        /// The services; those that are not among them are stopped and forgotten.
+        services: Vec<Renewed>,
+        /// How long all of the shutdown may take.
+        shutdown_timeout: Duration,
+    },
+    /// An `Action::Forget` was done.
+    Forgotten(ServiceId),
     /// musterd was told to end.
     Terminate {
         /// By whom or what, for the log: `SIGTERM`.
@@ -171,6 +191,8 @@ pub enum Action {
     },
     /// A process of the service ended: what it wrote last is given out.
     FlushOutput(ServiceId),
+    /// The service is no more: what is kept for it is given up; answered by `Forgotten`.
+    Forget(ServiceId),
     /// End musterd with this exit code.
     Exit(u8),
 }

@@ -97,14 +97,17 @@ impl Supervisor {
             self.run(now, id, main);
         }
         if self.services[id].goal == Goal::Down {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.stop(now, id, reason);
+        } else if self.services[id].next.is_some() {
+            self.stop(now, id, Reason::Reconfigured);
         }
     }
 
     pub(super) fn spawn_failed(&mut self, now: Time, id: ServiceId, purpose: Purpose, error: String) {
         match purpose {
             Purpose::Start => {
+                self.take_up_next(id);
                 self.services[id].last_code = NOT_EXECUTED;
                 self.start_failed(now, id, error, None);
             }
@@ -141,7 +144,7 @@ impl Supervisor {
             self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
         }
         if !is_wanted {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.set(now, id, State::Stopped, reason);
         } else {
             self.go_on(now, id);
@@ -229,8 +232,12 @@ impl Supervisor {
     }
 
     /// Why a service is not wanted any more.
-    fn why_down(&self) -> Reason {
-        if self.phase.is_managing() { Reason::Asked("stop") } else { Reason::Shutdown }
+    fn why_down(&self, id: ServiceId) -> Reason {
+        match self.phase.is_managing() {
+            true if self.leaving.contains(&id) => Reason::Removed,
+            true => Reason::Asked("stop"),
+            false => Reason::Shutdown,
+        }
     }
 
     pub(super) fn why_start_failed(&self, id: ServiceId, gone: Gone) -> String {

@@ -6,6 +6,7 @@
 mod backoff;
 mod belonging;
 mod census;
+mod changes;
 mod ending;
 mod event;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -24,6 +25,7 @@ mod probe;
 #[cfg(test)]
 mod properties;
 mod readiness;
+mod renewal;
 mod requests;
 mod seek;
 mod service;
@@ -36,7 +38,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
+pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Purpose, Renewed, ServiceId};
 pub use named::Wanted;
 pub use transitions::{Stage, TRANSITIONS};
 
@@ -101,6 +103,8 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
+    /// The services that the configuration has no more, until nothing of them is left.
+    leaving: BTreeSet<ServiceId>,
     phase: Phase,
     place: Place,
     /// Until then no table is asked for, since the last one could not be read.
@@ -129,13 +133,11 @@ impl Supervisor {
         now: Time,
         boot: SystemTime,
     ) -> Self {
-        let by_name: HashMap<String, ServiceId> = (0..)
-            .zip(&config.services)
-            .map(|(at, service)| (service.name.to_string(), ServiceId(at)))
-            .collect();
-        let services =
-            config.services.iter().map(|service| Service::new(service, &by_name, record, now)).collect();
-        Supervisor {
+        let services = config
+            .services
+            .iter()
+            .map(|service| Service::new(service, record.get(service.name.as_str()), now));
+        let mut supervisor = Supervisor {
             services: Services::new(services),
             owners: HashMap::new(),
             orphans: HashMap::new(),
@@ -149,6 +151,7 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
+            leaving: BTreeSet::new(),
             phase: Phase::Beginning,
             place,
             blind_until: None,
@@ -158,7 +161,9 @@ impl Supervisor {
             boot,
             actions: Vec::new(),
             passed: BTreeSet::new(),
-        }
+        };
+        supervisor.relate(config.services.iter());
+        supervisor
     }
 
     /// Pursues all that is wanted.
@@ -180,6 +185,7 @@ impl Supervisor {
             self.begin(now);
         }
         match event {
+            event if !self.is_timely(&event) => {}
             Event::Tick if begins => {}
             Event::Tick => self.deadlines(now),
             Event::Spawned { service, purpose, process, leads_session } => {
@@ -201,6 +207,10 @@ impl Supervisor {
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, request } => self.asked(now, client, request),
             Event::HungUp { client } => self.hung_up(client),
+            Event::Reconfigured { services, shutdown_timeout } => {
+                self.reconfigure(now, services, shutdown_timeout);
+            }
+            Event::Forgotten(service) => self.forget(now, service),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
         if let Some((code, cause)) = self.essential_end.take() {
@@ -208,6 +218,7 @@ impl Supervisor {
         }
         self.end_when_tasks_are_done(now);
         self.proceed_shutdown(now);
+        self.stop_leaving(now);
         self.answer_waiters(now);
         std::mem::take(&mut self.actions)
     }
@@ -229,7 +240,22 @@ impl Supervisor {
         services.chain(self.phase.next_deadline()).chain(self.blind_until).min()
     }
 
-    /// The configuration of a service.
+    /// The services, in the order of the configuration; last those that it has no more and that are being stopped.
+    pub fn services(&self) -> impl Iterator<Item = (ServiceId, &ServiceConfig)> {
+        self.services.ids().map(|id| (id, &self.services[id].config))
+    }
+
+    /// Whether services are managed, and not on their way to the end.
+    pub fn is_managing(&self) -> bool {
+        self.phase.is_managing()
+    }
+
+    /// Whether there is such a service still.
+    pub fn has(&self, id: ServiceId) -> bool {
+        self.services.has(id)
+    }
+
+    /// The configuration of a service, which must be there.
     pub fn config(&self, id: ServiceId) -> &ServiceConfig {
         &self.services[id].config
     }
@@ -296,7 +322,10 @@ impl Supervisor {
                 State::Readying { until, .. } if *until <= now => self.readying_over(now, id),
                 State::Stopping(_) => self.kill_if_late(now, id),
                 // The answer comes at once: it was lost.
-                State::Spawning if !is_asked_for => self.pursue(now, id),
+                State::Spawning if !is_asked_for => {
+                    self.take_up_next(id);
+                    self.pursue(now, id);
+                }
                 State::Stopped
                 | State::Waiting { .. }
                 | State::Spawning

@@ -5,22 +5,24 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
+
 use super::{
-    Action, Renewed, ServiceId, Supervisor,
-    matching::is_candidate,
+    Action, Event, Renewed, ServiceId, Supervisor,
     pattern::Pattern,
     policy::{self, Verdict},
     service::{Cause, Service},
-    state::{Found, Goal, Reason, Seek, State},
+    state::{Found, Goal, Main, RECONFIGURED, Reason, Seek, State},
 };
 use crate::{
-    config::{Kind, LogLevel, Service as ServiceConfig, ServiceName},
+    config::{Kind, LogLevel, ReadyRule, Service as ServiceConfig, ServiceName},
     process::Table,
     time::Time,
 };
 
 impl Supervisor {
-    /// These are the services from now on, in this order.
+    /// These are the services from now on, in this order. A new one begins when those that leave have gone: it may be
+    /// one of them under another name, or need their ports.
     pub(super) fn reconfigure(&mut self, now: Time, services: Vec<Renewed>, shutdown_timeout: Duration) {
         if !self.phase.is_managing() {
             return;
@@ -29,26 +31,297 @@ impl Supervisor {
         // Where there were others once, musterd does not end with the last task.
         self.has_tasks_only &= services.iter().all(|service| service.config.kind == Kind::Task);
         let known: HashMap<ServiceName, ServiceId> =
-            self.services.ids().map(|id| (self.services[id].config.name.clone(), id)).collect();
-        let (mut ids, mut added, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-        for renewed in services {
-            match known.get(&renewed.config.name) {
-                Some(&id) => {
-                    ids.push(id);
-                    kept.push((id, renewed));
+            self.services().map(|(id, config)| (config.name.clone(), id)).collect();
+        let added: Vec<ServiceId> = services
+            .iter()
+            .filter(|service| !known.contains_key(&service.config.name))
+            .map(|service| self.services.add(Service::new(&service.config, None, now)))
+            .collect();
+        let mut new = added.iter();
+        let ids: Vec<ServiceId> = services
+            .iter()
+            .filter_map(|service| known.get(&service.config.name).or_else(|| new.next()).copied())
+            .collect();
+        let staying: HashSet<ServiceId> = ids.iter().copied().collect();
+        let gone: Vec<ServiceId> = self.services.ids().filter(|id| !staying.contains(id)).collect();
+        self.services.set_order(ids.iter().chain(&gone).copied());
+        let returned: Vec<ServiceId> = ids.iter().filter(|id| self.leaving.remove(id)).copied().collect();
+        gone.iter().for_each(|&id| self.leave(id));
+        self.relate(services.iter().map(|service| &service.config));
+        added.iter().for_each(|&id| self.services[id].after.extend(&gone));
+        for (&id, renewed) in ids.iter().zip(services) {
+            // IDs only grow.
+            if added.first().is_some_and(|&first| id >= first) {
+                if self.services[id].goal == Goal::Up {
+                    self.pursue(now, id);
                 }
-                None => {
-                    let id = self.services.add(Service::new(&renewed.config, &HashMap::new(), now));
-                    ids.push(id);
-                    added.push(id);
-                }
+            } else {
+                self.renew(now, id, renewed, returned.contains(&id));
             }
         }
-        let names: HashMap<ServiceName, ServiceId> = added
-            .iter()
-            .map(|&id| (self.services[id].config.name.clone(), id))
-            .chain(kept.iter().map(|(id, renewed)| (renewed.config.name.clone(), *id)))
-            .collect();
-        let gone: Vec<ServiceId> = known.values().filter(|id| !ids.contains(id)).copied().collect();
+    }
+
+    /// The configuration has the service no more.
+    fn leave(&mut self, id: ServiceId) {
+        self.leaving.insert(id);
+        let service = &mut self.services[id];
+        service.goal = Goal::Down;
+        service.cause = None;
+        service.next = None;
+        service.check_due = false;
+    }
+
+    /// The service stays; `returns`: it was about to leave.
+    fn renew(&mut self, now: Time, id: ServiceId, renewed: Renewed, returns: bool) {
+        let Renewed { config, restarts } = renewed;
+        let service = &mut self.services[id];
+        if *service.newest_config() == config && !returns {
+            return;
+        }
+        if returns {
+            service.goal = if config.autostart { Goal::Up } else { Goal::Down };
+        }
+        let restarts = restarts || returns || service.next.is_some();
+        if !service.is_under_way() {
+            return self.change_at_rest(now, id, config, restarts);
+        }
+        if !restarts {
+            return self.change_in_place(now, id, config);
+        }
+        service.next = Some(Box::new(config));
+        if service.goal == Goal::Up {
+            service.want(now);
+            service.cause = Some(Cause::Unfit(RECONFIGURED.to_owned()));
+        }
+        match service.state {
+            // What follows heeds the new configuration.
+            State::Stopping(_) | State::Spawning => {}
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => self.stop(now, id, Reason::Reconfigured),
+        }
+    }
+
+    /// Nothing runs of the service: what was given up, waits or has ended is tried anew.
+    fn change_at_rest(&mut self, now: Time, id: ServiceId, config: ServiceConfig, restarts: bool) {
+        let old = self.services[id].take_up(config);
+        let service = &mut self.services[id];
+        let would_go_on = |cause: &Cause| policy::verdict(&service.config, cause) == Verdict::Again;
+        let tries = match service.state {
+            State::Waiting { .. } | State::Backoff { .. } | State::Failed => true,
+            State::Exited => restarts || service.cause.as_ref().is_some_and(would_go_on),
+            State::Stopped if service.reason == Reason::NoAutostart && service.config.autostart => {
+                service.goal = Goal::Up;
+                true
+            }
+            State::Stopped => service.goal == Goal::Up,
+            State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_) => false,
+        };
+        if !tries || service.goal == Goal::Down {
+            return;
+        }
+        service.want(now);
+        service.reason = Reason::Reconfigured;
+        if let State::Waiting { answered } = &mut service.state
+            && service.config.after_addresses != old.after_addresses
+        {
+            *answered = 0;
+            self.drop_probe(id);
+        }
+        self.pursue(now, id);
+    }
+
+    /// What runs of the service stays.
+    fn change_in_place(&mut self, now: Time, id: ServiceId, config: ServiceConfig) {
+        let old = self.services[id].take_up(config);
+        let service = &mut self.services[id];
+        let config = &service.config;
+        let (has_new_ready, has_new_check) = (config.ready != old.ready, config.check != old.check);
+        let has_new_guards = (config.memory_max, config.cpu_max) != (old.memory_max, old.cpu_max);
+        if config.matching != old.matching && !service.is_single_run() {
+            service.is_pattern_new = true;
+            service.check_due = service.has_processes();
+            self.looking.insert(id);
+        }
+        if has_new_guards {
+            self.forget_usage(id);
+        }
+        let service = &mut self.services[id];
+        service.next_check = (now + service.config.interval).min(service.next_look(now));
+        if has_new_ready {
+            // The line that is awaited is another one.
+            service.awaits_line &= !matches!(service.config.ready.rule, ReadyRule::Log(_));
+            self.await_line(id);
+        }
+        match self.services[id].state.clone() {
+            State::Readying { main, .. } if has_new_ready => {
+                self.drop_probe(id);
+                self.await_readiness(now, id, main);
+            }
+            State::Running { main } | State::Unhealthy { main } if has_new_check => {
+                self.check_anew(now, id, main)
+            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => {}
+        }
+    }
+
+    /// The check of the service is another one, or there is none any more: then nobody says that it is not well.
+    fn check_anew(&mut self, now: Time, id: ServiceId, main: Main) {
+        self.drop_probe(id);
+        let service = &self.services[id];
+        if service.config.check.is_none() && matches!(service.state, State::Unhealthy { .. }) {
+            let reason = service.running_reason(main.found);
+            self.set(now, id, State::Running { main }, reason);
+        }
+        self.begin_checks(now, id);
+    }
+
+    /// What ran with the old configuration has ended.
+    pub(super) fn take_up_next(&mut self, id: ServiceId) {
+        if let Some(next) = self.services[id].next.take() {
+            self.services[id].take_up(*next);
+        }
+    }
+
+    /// A process that only the old `match` took for the service's is nobody's; it stays as it is. What musterd has
+    /// started stays the service's, whatever it is called.
+    pub(super) fn is_let_go(&mut self, now: Time, id: ServiceId, table: &Table) -> bool {
+        if !std::mem::take(&mut self.services[id].is_pattern_new) {
+            return false;
+        }
+        let Some(main) = self.services[id].main().cloned() else { return false };
+        if !matches!(main.found, Found::Adopted(_)) || self.answers(id, main.id, table) {
+            return false;
+        }
+        let cause = "its match has changed, and this process does not meet it".to_owned();
+        let next = Some("leaving it alone, looking for another".to_owned());
+        self.tell(LogLevel::Info, id, Some(main.id.pid), ("main process let go", cause, next));
+        self.owners.remove(&main.id.pid);
+        self.services[id].recorded = None;
+        let seek = Seek { gone: None, needs_table: true, later: None };
+        self.set(now, id, State::Seeking(seek), Reason::Reconfigured);
+        true
+    }
+
+    /// Ends what the configuration has no more, in order; what is over is to be forgotten.
+    pub(super) fn stop_leaving(&mut self, now: Time) {
+        if self.leaving.is_empty() || !self.phase.is_managing() {
+            return;
+        }
+        let leaving: Vec<ServiceId> = self.leaving.iter().copied().collect();
+        self.stop_in_order(now, &leaving, &Reason::Removed, false);
+        let over = leaving.into_iter().filter(|&id| self.is_over(id)).map(Action::Forget);
+        let over: Vec<Action> = over.collect();
+        self.actions.extend(over);
+    }
+
+    /// Whether nothing is left of a service that leaves; a probe may be.
+    fn is_over(&self, id: ServiceId) -> bool {
+        self.leaving.contains(&id)
+            && self.services[id].state.is_at_rest()
+            && self.owners.values().all(|owner| owner.service != id)
+    }
+
+    /// Nothing is kept for the service any more.
+    pub(super) fn forget(&mut self, now: Time, id: ServiceId) {
+        if !self.is_over(id) {
+            return;
+        }
+        self.leaving.remove(&id);
+        self.looking.remove(&id);
+        self.services.remove(id);
+        for other in self.services.ids() {
+            let service = &mut self.services[other];
+            service.dependents.retain(|&dependent| dependent != id);
+            let before = service.after.len();
+            service.after.retain(|&after| after != id);
+            let is_freed = service.after.len() < before && service.goal == Goal::Up;
+            if is_freed && matches!(service.state, State::Waiting { .. }) {
+                self.pursue(now, other);
+            }
+        }
+    }
+
+    /// Whether the event is about nothing that has been forgotten. What was started for that is nobody's.
+    pub(super) fn is_timely(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Spawned { service, process, .. } if !self.services.has(*service) => {
+                self.actions.push(Action::Signal { process: *process, signal: Signal::SIGKILL as i32 });
+                false
+            }
+            Event::SpawnFailed { service, .. }
+            | Event::LineSeen(service)
+            | Event::Notified { service, .. }
+            | Event::Forgotten(service) => self.services.has(*service),
+            Event::Spawned { .. }
+            | Event::Tick
+            | Event::Ended { .. }
+            | Event::Said { .. }
+            | Event::Orphans(_)
+            | Event::Scanned(_)
+            | Event::ScanFailed { .. }
+            | Event::Asked { .. }
+            | Event::HungUp { .. }
+            | Event::Reconfigured { .. }
+            | Event::Terminate { .. } => true,
+        }
+    }
+}
+
+impl Service {
+    /// What it is told to be, if not now then as soon as what runs has ended.
+    pub(super) fn newest_config(&self) -> &ServiceConfig {
+        self.next.as_deref().unwrap_or(&self.config)
+    }
+
+    /// Whether something of it runs, or may have been left.
+    pub(super) fn is_under_way(&self) -> bool {
+        match &self.state {
+            State::Seeking(seek) => seek.gone.is_some(),
+            State::Spawning
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_) => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
+        }
+    }
+
+    /// It is told to be this from now on; returns what it was told before.
+    fn take_up(&mut self, config: ServiceConfig) -> ServiceConfig {
+        self.pattern = Pattern::new(&config);
+        self.told = None;
+        self.misnamed = None;
+        self.told_of_user = false;
+        std::mem::replace(&mut self.config, config)
     }
 }

@@ -23,7 +23,10 @@ impl Supervisor {
     pub(super) fn asked(&mut self, now: Time, client: ClientId, request: Request) {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
         let services: Vec<ServiceId> = match request.choose(&known) {
-            Ok(chosen) => chosen.into_iter().map(|at| ServiceId(at as u32)).collect(),
+            Ok(chosen) => {
+                let ids: Vec<ServiceId> = self.services.ids().collect();
+                chosen.into_iter().map(|at| ids[at]).collect()
+            }
             Err(response) => return self.actions.push(Action::Reply { client, response }),
         };
         let goal = match request {
@@ -53,6 +56,8 @@ impl Supervisor {
         let restart = matches!(request, Request::Restart { .. });
         for &id in &services {
             match goal {
+                // What the configuration has no more is not to be had.
+                Goal::Up if self.leaving.contains(&id) => {}
                 Goal::Up if restart => self.ask_restart(now, id),
                 Goal::Up => self.ask_start(now, id),
                 Goal::Down => self.ask_stop(now, id),
@@ -132,6 +137,9 @@ impl Supervisor {
     }
 
     fn is_settled(&self, id: ServiceId, goal: Goal) -> bool {
+        if !self.services.has(id) {
+            return true;
+        }
         let service = &self.services[id];
         match service.state {
             _ if service.goal != goal => true,
@@ -152,6 +160,7 @@ impl Supervisor {
     fn statuses(&self, now: Time, services: &[ServiceId]) -> Response {
         let services = services
             .iter()
+            .filter(|&&id| self.services.has(id))
             .map(|&id| {
                 let service = &self.services[id];
                 let runs = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
@@ -213,7 +222,7 @@ impl super::service::Service {
     }
 
     /// It is wanted, and what it did before is forgiven.
-    fn want(&mut self, now: Time) {
+    pub(super) fn want(&mut self, now: Time) {
         self.goal = Goal::Up;
         self.cause = None;
         if !matches!(self.state, State::Spawning) {

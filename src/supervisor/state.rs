@@ -309,6 +309,10 @@ pub(super) enum Reason {
     /// By a client of the control socket, with this verb.
     Asked(&'static str),
     Shutdown,
+    /// Its configuration has changed.
+    Reconfigured,
+    /// The configuration has it no more.
+    Removed,
     /// Waits for these services.
     After(String),
     /// Waits until this address answers, and what the last probe of it said.
@@ -390,6 +394,8 @@ impl fmt::Display for Reason {
             Reason::NoAutostart => write!(f, "autostart = false"),
             Reason::Asked(verb) => write!(f, "asked by ctl {verb}"),
             Reason::Shutdown => write!(f, "musterd is shutting down"),
+            Reason::Reconfigured => f.write_str(RECONFIGURED),
+            Reason::Removed => write!(f, "the configuration has it no more"),
             Reason::After(names) => write!(f, "waits for {names}"),
             Reason::Address { address, said } => write!(f, "waits for {address}{}", behind(said)),
             Reason::Unready { main, awaited, said } => {
@@ -426,6 +432,9 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+/// Why a service is started anew whose configuration has changed.
+pub(super) const RECONFIGURED: &str = "its configuration has changed";
 
 /// What was said last, behind what it is about.
 fn behind(said: &Option<String>) -> String {
