@@ -76,6 +76,31 @@ impl Request {
         to_line(self)
     }
 
+    /// Whether it does more than to tell: what `manager.observers` may not ask.
+    pub fn changes(&self) -> bool {
+        match self {
+            Request::Status { .. } | Request::Logs { .. } => false,
+            Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. } => true,
+        }
+    }
+
+    /// The verb.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Request::Status { .. } => "status",
+            Request::Start { .. } => "start",
+            Request::Stop { .. } => "stop",
+            Request::Restart { .. } => "restart",
+            Request::Logs { .. } => "logs",
+            Request::Reopen => "reopen",
+            Request::LogLevel { .. } => "log-level",
+        }
+    }
+
     /// The names as they were given.
     pub fn names(&self) -> &[String] {
         match self {

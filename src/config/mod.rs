@@ -77,6 +77,10 @@ pub struct Manager {
     pub shutdown_timeout: Duration,
     /// The control socket; `None`: `musterd.sock` in the first writable of /run, $XDG_RUNTIME_DIR, /tmp.
     pub socket: Option<PathBuf>,
+    /// Who may ask everything over the control socket, besides root and musterd's own user.
+    pub allow_users: Vec<User>,
+    /// Who may ask there what changes nothing.
+    pub observers: Vec<User>,
     /// The form of the output.
     pub log_format: LogFormat,
     /// Which of musterd's own messages are told.

@@ -24,7 +24,7 @@ mod descriptors;
 mod logs;
 
 use super::{
-    control::Control,
+    control::{Control, Guests},
     endpoint::Endpoint,
     log::{Log, wall_clock},
     named,
@@ -136,7 +136,13 @@ impl Manager {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot("make an epoll"))?;
         epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
         let now = clock();
-        let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
+        let (endpoint, folder) = Endpoint::open(
+            config.manager.socket.as_deref(),
+            Guests::of(&config.manager),
+            &epoll,
+            CONTROL,
+            now,
+        )?;
         let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));

@@ -91,6 +91,8 @@ impl Sim {
         let manager = Manager {
             shutdown_timeout: setup.shutdown_timeout,
             socket: None,
+            allow_users: Vec::new(),
+            observers: Vec::new(),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             log_times: false,
