@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::LogLevel;
 
+mod changes;
+
+pub use changes::{ChangeKind, Changes, Effect, KeyChange, ServiceChange};
+
 /// The longest request, in bytes with its newline: room for the names of a thousand services, and little
 /// enough for each client to have one.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -63,6 +67,13 @@ pub enum Request {
         /// How important.
         level: LogLevel,
     },
+    /// Reads the configuration again and does what it changes: answers when all is under way.
+    #[serde(rename_all = "kebab-case")]
+    ReloadConfiguration {
+        /// Only tells what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
 }
 
 impl Request {
@@ -109,7 +120,7 @@ impl Request {
             | Request::Stop { names }
             | Request::Restart { names }
             | Request::Logs { names, .. } => names,
-            Request::Reopen | Request::LogLevel { .. } => &[],
+            Request::Reopen | Request::LogLevel { .. } | Request::ReloadConfiguration { .. } => &[],
         }
     }
 
@@ -125,7 +136,8 @@ impl Request {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reopen
-            | Request::LogLevel { .. } => false,
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => false,
         };
         if names.is_empty() && !all {
             return Err(Response::Refused { reason: "the request names no service".to_owned() });
@@ -165,6 +177,15 @@ pub enum Response {
         next: u64,
         /// Whether there is more already.
         more: bool,
+    },
+    /// What the new configuration changes.
+    Changes(Changes),
+    /// The new configuration cannot be used; everything is as it was.
+    WrongConfiguration {
+        /// Every error with its place, as `musterd check` tells it.
+        report: String,
+        /// How many: `3 errors`.
+        count: String,
     },
     /// It is done, and there is nothing to tell.
     Done,

@@ -31,8 +31,11 @@ impl Supervisor {
                 let response = self.statuses(now, &services);
                 return self.actions.push(Action::Reply { client, response });
             }
-            Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
-                // The shell keeps the output, and answers for it.
+            Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => {
+                // The shell keeps the output and reads the files, and answers for them.
                 let reason = "this is nothing to decide about".to_owned();
                 let response = Response::Refused { reason };
                 return self.actions.push(Action::Reply { client, response });

@@ -153,7 +153,11 @@ impl Judge {
 
     pub(crate) fn asked(&mut self, now: Time, client: ClientId, request: &Request) {
         let (names, wanted) = match request {
-            Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+            Request::Status { .. }
+            | Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => {
                 return;
             }
             Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),

@@ -519,7 +519,10 @@ fn asked(request: &Request) -> String {
         Request::Start { names } => ("start", names),
         Request::Stop { names } => ("stop", names),
         Request::Restart { names } => ("restart", names),
-        Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+        Request::Logs { .. }
+        | Request::Reopen
+        | Request::LogLevel { .. }
+        | Request::ReloadConfiguration { .. } => {
             unreachable!("the shell answers this itself")
         }
     };
@@ -538,6 +541,9 @@ fn shown(response: &Response) -> String {
         }
         Response::NoSuchService { names, .. } => format!("no such service {}", names.join(" ")),
         Response::Refused { reason } => format!("refused: {reason}"),
-        Response::Lines { .. } | Response::Done => unreachable!("the decider answers this to nobody"),
+        Response::Lines { .. }
+        | Response::Changes(_)
+        | Response::WrongConfiguration { .. }
+        | Response::Done => unreachable!("the decider answers this to nobody"),
     }
 }
