@@ -95,21 +95,15 @@ impl Request {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reopen
-            | Request::LogLevel { .. } => true,
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => true,
         }
     }
 
-    /// The verb.
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Request::Status { .. } => "status",
-            Request::Start { .. } => "start",
-            Request::Stop { .. } => "stop",
-            Request::Restart { .. } => "restart",
-            Request::Logs { .. } => "logs",
-            Request::Reopen => "reopen",
-            Request::LogLevel { .. } => "log-level",
-        }
+    /// The verb, as it is written.
+    pub fn verb(&self) -> String {
+        let written = serde_json::to_value(self).unwrap_or_default();
+        written["verb"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The names as they were given.

@@ -178,7 +178,7 @@ fn guests_leave_room_for_root() {
     let mut asked = 0;
     while asked < 128 {
         let Asked { peer, request, .. } = house.asked();
-        assert_eq!((peer.uid, request.verb()), (65_534, "logs"));
+        assert_eq!((peer.uid, request.verb().as_str()), (65_534, "logs"));
         asked += 1;
     }
     let child = house.ctl(binary(), &["log-level", "info"]).spawn().unwrap();

@@ -72,7 +72,7 @@ fn whatever_clients_do_services_are_started_again() {
         stream
     };
     let half: Vec<_> = (0..60).map(|_| with(b"{\"verb\":\"sta")).collect();
-    let deaf: Vec<_> = (0..60).map(|_| with(&STATUS.repeat(500))).collect();
+    let deaf: Vec<_> = (0..60).map(|_| with(&STATUS.repeat(5000))).collect();
     let waiting: Vec<_> =
         (0..60).map(|_| with(b"{\"verb\":\"logs\",\"follow\":true,\"after\":9999}\n")).collect();
     machine.kill("KILL", pid(&before));
