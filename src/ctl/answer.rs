@@ -53,7 +53,7 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
             };
             Shown { output: text(services, form), errors, code }
         }
-        Response::Lines { .. } | Response::Done => {
+        Response::Lines { .. } | Response::Story { .. } | Response::Events { .. } | Response::Done => {
             Shown { output: String::new(), errors: Vec::new(), code: 0 }
         }
         Response::NoSuchService { names, known } => {
@@ -97,7 +97,9 @@ fn text(services: &[Status], form: Form) -> String {
 fn wish(request: &Request, services: &[Status]) -> bool {
     match request {
         Request::Status { .. } => !services.iter().any(is_missed),
-        Request::Start { .. }
+        Request::Why { .. }
+        | Request::Events { .. }
+        | Request::Start { .. }
         | Request::Stop { .. }
         | Request::Restart { .. }
         | Request::Logs { .. }
@@ -109,9 +111,12 @@ fn wish(request: &Request, services: &[Status]) -> bool {
 /// What a command did not achieve.
 fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
     let (done, what): (fn(StateName) -> bool, _) = match request {
-        Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
-            return Vec::new();
-        }
+        Request::Status { .. }
+        | Request::Why { .. }
+        | Request::Events { .. }
+        | Request::Logs { .. }
+        | Request::Reopen
+        | Request::LogLevel { .. } => return Vec::new(),
         Request::Start { .. } | Request::Restart { .. } => (runs, "does not run"),
         Request::Stop { .. } => (has_stopped, "has not stopped"),
     };

@@ -153,7 +153,12 @@ impl Judge {
 
     pub(crate) fn asked(&mut self, now: Time, client: ClientId, request: &Request) {
         let (names, wanted) = match request {
-            Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+            Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
+            | Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. } => {
                 return;
             }
             Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),

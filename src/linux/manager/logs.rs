@@ -97,6 +97,8 @@ impl Manager {
                 Response::Done
             }
             Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. } => return Some(asked),
