@@ -80,6 +80,8 @@ fn request(input: &[u8]) {
                     | Response::Story { .. }
                     | Response::Events { .. }
                     | Response::Lines { .. }
+                    | Response::Changes(_)
+                    | Response::WrongConfiguration { .. }
                     | Response::Done),
                 ) => {
                     panic!("{response:?} refuses nothing")

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::LogLevel;
 
+mod changes;
 mod status;
 mod story;
 
+pub use changes::{ChangeKind, Changes, Effect, KeyChange, ServiceChange};
 pub use status::{Fact, Health, Status, Usage};
 pub use story::{Cause, EVENTS_VERSION, ExitWords, Happening, LastExit, What};
 
@@ -92,6 +94,13 @@ pub enum Request {
         /// How important.
         level: LogLevel,
     },
+    /// Reads the configuration again and does what it changes: answers when all is under way.
+    #[serde(rename_all = "kebab-case")]
+    ReloadConfiguration {
+        /// Only tells what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
 }
 
 impl Request {
@@ -120,7 +129,7 @@ impl Request {
             | Request::Logs { names, .. }
             | Request::Events { names, .. } => names,
             Request::Why { name } => std::slice::from_ref(name),
-            Request::Reopen | Request::LogLevel { .. } => &[],
+            Request::Reopen | Request::LogLevel { .. } | Request::ReloadConfiguration { .. } => &[],
         }
     }
 
@@ -139,7 +148,8 @@ impl Request {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reopen
-            | Request::LogLevel { .. } => false,
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => false,
         };
         if names.is_empty() && !all {
             return Err(Response::Refused { reason: "the request names no service".to_owned() });
@@ -201,6 +211,15 @@ pub enum Response {
         missed: u64,
         /// Whether there is more already.
         more: bool,
+    },
+    /// What the new configuration changes.
+    Changes(Changes),
+    /// The new configuration cannot be used; everything is as it was.
+    WrongConfiguration {
+        /// Every error with its place, as `musterd check` tells it.
+        report: String,
+        /// How many: `3 errors`.
+        count: String,
     },
     /// It is done, and there is nothing to tell.
     Done,

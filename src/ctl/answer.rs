@@ -1,7 +1,7 @@
 //! What a response means to the one who asked: text, errors, exit code. Prints nothing.
 
 use super::{
-    NO_ANSWER,
+    MISUSE, NO_ANSWER, changes,
     table::{self, Look},
 };
 use crate::{
@@ -30,10 +30,12 @@ pub(super) enum Form {
 }
 
 /// What comes of an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
     /// For stdout.
     pub(super) output: String,
+    /// For stderr, as it is.
+    pub(super) report: String,
     /// Lines for stderr.
     pub(super) errors: Vec<String>,
     /// The exit code.
@@ -51,18 +53,31 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
                 Form::Table(_) | Form::Json => NOT_AS_WANTED,
                 Form::Health => UNHEALTHY,
             };
-            Shown { output: text(services, form), errors, code }
+            Shown { output: text(services, form), errors, code, ..Shown::default() }
         }
         Response::Lines { .. } | Response::Story { .. } | Response::Events { .. } | Response::Done => {
-            Shown { output: String::new(), errors: Vec::new(), code: 0 }
+            Shown::default()
+        }
+        Response::Changes(changes) => {
+            let output = match form {
+                // Cannot fail: plain fields and lists of them.
+                Form::Json => serde_json::to_string(changes).unwrap_or_default() + "\n",
+                Form::Table(_) | Form::Health => changes::text(changes),
+            };
+            Shown { output, report: changes::warnings(changes), ..Shown::default() }
+        }
+        Response::WrongConfiguration { report, count } => {
+            let errors = vec![format!("{}; everything is as it was", printable(count))];
+            let report = report.lines().map(|line| printable(line) + "\n").collect();
+            Shown { report, errors, code: MISUSE, ..Shown::default() }
         }
         Response::NoSuchService { names, known } => {
             let errors = names.iter().map(|name| unknown(name, known)).collect();
-            Shown { output: String::new(), errors, code: unanswered(form) }
+            Shown { errors, code: unanswered(form), ..Shown::default() }
         }
         Response::Refused { reason } => {
             let error = format!("refused: {}", printable(reason));
-            Shown { output: String::new(), errors: vec![error], code: unanswered(form) }
+            Shown { errors: vec![error], code: unanswered(form), ..Shown::default() }
         }
     }
 }
@@ -104,7 +119,8 @@ fn wish(request: &Request, services: &[Status]) -> bool {
         | Request::Restart { .. }
         | Request::Logs { .. }
         | Request::Reopen
-        | Request::LogLevel { .. } => true,
+        | Request::LogLevel { .. }
+        | Request::ReloadConfiguration { .. } => true,
     }
 }
 
@@ -116,7 +132,8 @@ fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
         | Request::Events { .. }
         | Request::Logs { .. }
         | Request::Reopen
-        | Request::LogLevel { .. } => return Vec::new(),
+        | Request::LogLevel { .. }
+        | Request::ReloadConfiguration { .. } => return Vec::new(),
         Request::Start { .. } | Request::Restart { .. } => (runs, "does not run"),
         Request::Stop { .. } => (has_stopped, "has not stopped"),
     };

@@ -58,9 +58,9 @@ fn since(text: &str) -> Result<String, String> {
 /// Writes the lines that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
     let told = |failure: &Failure| Shown {
-        output: String::new(),
         errors: vec![failure.to_string()],
         code: answer::unanswered(Form::Json),
+        ..Shown::default()
     };
     let mut conversation = match Conversation::open(place) {
         Ok(conversation) => conversation,
@@ -93,7 +93,7 @@ pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Sho
             continue;
         }
         if !options.follow {
-            return Shown { output: String::new(), errors: Vec::new(), code: 0 };
+            return Shown::default();
         }
         follow = true;
     }
@@ -105,7 +105,7 @@ fn unwritten(error: &io::Error) -> Shown {
         io::ErrorKind::BrokenPipe => (Vec::new(), 0),
         _ => (vec![format!("cannot write the lines: {error}")], UNWRITTEN),
     };
-    Shown { output: String::new(), errors, code }
+    Shown { errors, code, ..Shown::default() }
 }
 
 fn write(out: &mut impl Write, lines: &[LogLine], width: usize, json: bool) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::{
 use crate::{config::LogLevel, protocol::Request};
 
 mod answer;
+mod changes;
 mod client;
 mod logs;
 mod table;
@@ -20,11 +21,17 @@ use table::Look;
 /// The exit code where no manager answers or no service has the name.
 const NO_ANSWER: u8 = 4;
 
+/// The exit code of misuse, and of a configuration with errors; also what clap exits with.
+const MISUSE: u8 = 2;
+
 /// The exit code where the answer came and could not be written.
 const UNWRITTEN: u8 = 1;
 
 /// How long a manager may take to tell the state of its services, which it knows without waiting for anything.
 const STATUS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a manager may take to read its configuration again.
+const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 
 const NOTES: &str = "\
 Exit status:
@@ -47,6 +54,17 @@ Exit status:
 
 In a Dockerfile:
   HEALTHCHECK --interval=10s --start-period=60s CMD [\"musterd\", \"ctl\", \"health\"]";
+
+const RELOAD_NOTES: &str = "\
+All layers are read again: files and drop-ins; the environment, options and COMMANDs stay as musterd was
+started with them. A service with nothing changed keeps its process. Of a changed one each key tells what
+follows: `applied` (it counts from now on, the process stays) or `restarts`. An error changes nothing.
+
+Exit status:
+  0  what is shown is under way; with --dry-run: is what would be done
+  1  the answer could not be written
+  2  misuse, or the configuration has errors; everything is as it was
+  4  no manager answers, or it is shutting down";
 
 /// The arguments of `musterd ctl`.
 #[derive(Debug, clap::Args)]
@@ -96,6 +114,16 @@ enum Verb {
         #[arg(value_name = "LEVEL", value_parser = level)]
         level: LogLevel,
     },
+    /// Read the configuration again, and touch only what it changes (also: SIGHUP)
+    #[command(after_help = RELOAD_NOTES)]
+    Reload {
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn level(text: &str) -> Result<LogLevel, String> {
@@ -124,6 +152,7 @@ impl Verb {
             Verb::Logs(options) => options.request(),
             Verb::Reopen => Request::Reopen,
             Verb::LogLevel { level } => Request::LogLevel { level: *level },
+            Verb::Reload { dry_run, json: _ } => Request::ReloadConfiguration { dry_run: *dry_run },
         }
     }
 
@@ -133,19 +162,24 @@ impl Verb {
             Verb::Status { .. } | Verb::Health | Verb::Logs(_) | Verb::Reopen | Verb::LogLevel { .. } => {
                 Some(STATUS_LIMIT)
             }
+            Verb::Reload { .. } => Some(RELOAD_LIMIT),
             Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
         }
     }
 
     fn form(&self) -> Form {
         match self {
-            Verb::Status { json: true, .. } | Verb::Logs(_) | Verb::Reopen | Verb::LogLevel { .. } => {
-                Form::Json
-            }
+            Verb::Status { json: true, .. }
+            | Verb::Logs(_)
+            | Verb::Reopen
+            | Verb::LogLevel { .. }
+            | Verb::Reload { json: true, .. } => Form::Json,
             Verb::Health => Form::Health,
-            Verb::Status { json: false, .. } | Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => {
-                Form::Table(look())
-            }
+            Verb::Status { json: false, .. }
+            | Verb::Reload { json: false, .. }
+            | Verb::Start(_)
+            | Verb::Stop(_)
+            | Verb::Restart(_) => Form::Table(look()),
         }
     }
 }
@@ -166,11 +200,12 @@ pub fn run(arguments: &Arguments) -> u8 {
         | Verb::Stop(_)
         | Verb::Restart(_)
         | Verb::Reopen
-        | Verb::LogLevel { .. } => match client::ask(&place, &request, arguments.verb.limit()) {
+        | Verb::LogLevel { .. }
+        | Verb::Reload { .. } => match client::ask(&place, &request, arguments.verb.limit()) {
             Ok(response) => answer::show(&request, &response, form),
             Err(failure) => {
                 let code = answer::unanswered(form);
-                Shown { output: String::new(), errors: vec![failure.to_string()], code }
+                Shown { errors: vec![failure.to_string()], code, ..Shown::default() }
             }
         },
     };
@@ -183,6 +218,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         let _ = writeln!(stderr, "musterd: cannot write the answer: {error}");
         code = UNWRITTEN;
     }
+    let _ = stderr.write_all(shown.report.as_bytes());
     for error in shown.errors {
         let _ = writeln!(stderr, "musterd: {error}");
     }

@@ -44,8 +44,11 @@ impl Supervisor {
                 let is_any = names.is_empty() || names.iter().any(|name| name == ALL);
                 return self.asked_events(client, Some(services).filter(|_| !is_any), after, follow);
             }
-            Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
-                // The shell keeps the output, and answers for it.
+            Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => {
+                // The shell keeps the output and reads the files, and answers for them.
                 let reason = "this is nothing to decide about".to_owned();
                 let response = Response::Refused { reason };
                 return self.actions.push(Action::Reply { client, response });

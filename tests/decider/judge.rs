@@ -158,7 +158,8 @@ impl Judge {
             | Request::Events { .. }
             | Request::Logs { .. }
             | Request::Reopen
-            | Request::LogLevel { .. } => {
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => {
                 return;
             }
             Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),

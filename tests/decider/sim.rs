@@ -525,7 +525,10 @@ fn asked(request: &Request) -> String {
         Request::Start { names } => ("start", names),
         Request::Stop { names } => ("stop", names),
         Request::Restart { names } => ("restart", names),
-        Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+        Request::Logs { .. }
+        | Request::Reopen
+        | Request::LogLevel { .. }
+        | Request::ReloadConfiguration { .. } => {
             unreachable!("the shell answers this itself")
         }
     };
@@ -547,6 +550,9 @@ fn shown(response: &Response) -> String {
         Response::Story { events, .. } | Response::Events { events, .. } => {
             format!("{} events", events.len())
         }
-        Response::Lines { .. } | Response::Done => unreachable!("the decider answers this to nobody"),
+        Response::Lines { .. }
+        | Response::Changes(_)
+        | Response::WrongConfiguration { .. }
+        | Response::Done => unreachable!("the decider answers this to nobody"),
     }
 }
