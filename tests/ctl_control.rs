@@ -119,7 +119,7 @@ fn a_start_is_answered_when_it_is_done() {
         reason: "started by ctl".to_owned(),
         since: "2026-11-21T12:00:00Z".to_owned(),
         seconds: 0.5,
-        next_start: None,
+        ..Status::default()
     };
     house.control.reply(&house.epoll, asked.client, &Response::Services { services: vec![web] }, NOW);
     let table = "\

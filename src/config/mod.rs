@@ -43,7 +43,7 @@ mod words;
 
 pub use check::Provenance;
 pub use json_schema::json_schema;
-pub(crate) use limits::resources;
+pub(crate) use limits::{resource_name, resources};
 pub use load::{Sources, Variables, load, socket};
 pub use log::{Destination, LogFile, Logging, Overflow};
 pub use matching::{Match, Regex, User};
@@ -58,6 +58,7 @@ pub use service::{
 pub use surroundings::{
     Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };
+pub(crate) use words::quote;
 
 /// Everything that musterd was told, validated.
 #[derive(Clone, Debug)]

@@ -43,7 +43,7 @@ use super::{
 use crate::{
     config::{Config, LogLevel, ReadyRule},
     process::{Exit, Pid, ProcessId, Table},
-    supervisor::{Action, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
+    supervisor::{Action, Caller, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::cannot,
     time::Time,
 };
@@ -414,7 +414,8 @@ impl Manager {
     fn answer_requests(&mut self) {
         while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
             if let Some(asked) = self.serve_output(asked) {
-                self.feed(Event::Asked { client: asked.client, request: asked.request });
+                let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid };
+                self.feed(Event::Asked { client: asked.client, caller, request: asked.request });
                 self.look_around();
             }
         }
@@ -431,6 +432,15 @@ impl Manager {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
                 Look::Orphans => Event::Orphans(self.orphans()),
+                Look::Usage => {
+                    self.reserve.release();
+                    let scanned = table::scan(&self.scanner, |_| false);
+                    self.reserve.refill();
+                    match scanned {
+                        Ok(table) => Event::Measured(table),
+                        Err(error) => Event::ScanFailed { error: error.to_string() },
+                    }
+                }
                 Look::Table => {
                     self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.

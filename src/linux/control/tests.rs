@@ -126,7 +126,7 @@ fn long_answer(services: usize) -> Response {
         reason: "x".repeat(1000),
         since: "2026-11-21T00:00:00Z".to_owned(),
         seconds: 1.5,
-        next_start: None,
+        ..Status::default()
     };
     Response::Services { services: (0..services).map(|at| status(at.to_string())).collect() }
 }
@@ -143,7 +143,7 @@ fn requests_are_given_out_and_answered_in_order() {
     let mut house = House::new("order");
     let mut stream = house.client(b"{\"verb\":\"status\"}\n{\"verb\":\"stop\",\"names\":[\"a\"]}\n{\"verb\"");
     let first = house.asked();
-    assert_eq!(first.request, Request::Status { names: vec![] });
+    assert_eq!(first.request, Request::status(vec![]));
     assert_eq!(first.peer, Peer { uid: Uid::effective().as_raw(), pid: std::process::id() as i32 });
     assert_eq!(house.control.next_request(), None, "one at a time");
 
