@@ -122,7 +122,9 @@ impl Request {
     /// Whether it does more than to tell: what `manager.observers` may not ask.
     pub fn changes(&self) -> bool {
         match self {
-            Request::Status { .. } | Request::Logs { .. } => false,
+            Request::Status { .. } | Request::Logs { .. } | Request::Why { .. } | Request::Events { .. } => {
+                false
+            }
             Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
