@@ -16,10 +16,12 @@ pub enum Reach {
     NewStart,
 }
 
-const MANAGER: [(&str, Reach); 6] = [
+const MANAGER: [(&str, Reach); 8] = [
     ("include", Reach::Now),
     ("shutdown-timeout", Reach::Now),
     ("socket", Reach::NewStart),
+    ("allow-users", Reach::NewStart),
+    ("observers", Reach::NewStart),
     ("log-format", Reach::Now),
     ("log-level", Reach::Now),
     ("log-times", Reach::Now),

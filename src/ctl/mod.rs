@@ -142,8 +142,10 @@ struct Names {
 impl Verb {
     fn request(&self) -> Request {
         match self {
-            Verb::Health => Request::Status { names: Vec::new() },
-            Verb::Status { names, json: _ } => Request::Status { names: names.clone() },
+            Verb::Health => Request::status(Vec::new()),
+            Verb::Status { names, json: _ } => {
+                Request::Status { names: names.clone(), measured: true, detail: names.len() == 1 }
+            }
             Verb::Start(Names { names }) => Request::Start { names: names.clone() },
             Verb::Stop(Names { names }) => Request::Stop { names: names.clone() },
             Verb::Restart(Names { names }) => Request::Restart { names: names.clone() },

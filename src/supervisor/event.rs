@@ -1,11 +1,11 @@
 //! What the decider hears and what it asks for. Data only.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
     config::{LogLevel, Service as ServiceConfig, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
-    protocol::{Request, Response},
+    protocol::{Changes, Request, Response},
 };
 
 /// A service, as the decider and the shell name it to each other; never used again for another one.
@@ -15,6 +15,21 @@ pub struct ServiceId(pub u32);
 /// A client of the control socket; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
+
+/// Whose process a client of the control socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its user ID.
+    pub uid: u32,
+    /// Its PID; 0 where it lies outside musterd's PID namespace.
+    pub pid: Pid,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}, pid {}", self.uid, self.pid)
+    }
+}
 
 /// What a command is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,13 +72,17 @@ pub enum Notification {
     MainPid(Pid),
 }
 
-/// A service of a new configuration.
+/// A new configuration.
 #[derive(Clone, Debug)]
-pub struct Renewed {
-    /// What it is told to be.
-    pub config: ServiceConfig,
-    /// Whether it has changed so that what runs of it must be started anew.
-    pub restarts: bool,
+pub struct Reconfiguration {
+    /// The services from now on, in this order; those that are not among them are stopped and forgotten.
+    pub services: Vec<ServiceConfig>,
+    /// How long all of the shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// What of it is new, and what must be started anew for that.
+    pub changes: Changes,
+    /// By whom or what it was asked for, for the log: `SIGHUP`.
+    pub cause: String,
 }
 
 /// What happened.
@@ -121,7 +140,9 @@ pub enum Event {
     Orphans(Option<Vec<Pid>>),
     /// The answer to `Look::Table`.
     Scanned(Table),
-    /// `Look::Table` could not be done; it is asked for again after a pause.
+    /// The answer to `Look::Usage`.
+    Measured(Table),
+    /// `Look::Table` or `Look::Usage` could not be done; it is asked for again after a pause.
     ScanFailed {
         /// Why.
         error: String,
@@ -130,6 +151,8 @@ pub enum Event {
     Asked {
         /// Who.
         client: ClientId,
+        /// Who that is.
+        caller: Caller,
         /// What.
         request: Request,
     },
@@ -138,13 +161,8 @@ pub enum Event {
         /// Who.
         client: ClientId,
     },
-    /// These are the services from now on, in this order.
-    Reconfigured {
-        /// The services; those that are not among them are stopped and forgotten.
-        services: Vec<Renewed>,
-        /// How long all of the shutdown may take.
-        shutdown_timeout: Duration,
-    },
+    /// The configuration is another one from now on.
+    Reconfigured(Box<Reconfiguration>),
     /// An `Action::Forget` was done.
     Forgotten(ServiceId),
     /// musterd was told to end.
@@ -200,6 +218,9 @@ pub enum Action {
 /// What the decider must see before it can go on; asked once all events at hand have been stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
+    /// The whole process table, without what takes longer to be read (arguments, executable, environment): somebody
+    /// wants to know what the services take.
+    Usage,
     /// musterd's own children: whether a process that ended left some behind.
     Orphans,
     /// The whole process table.

@@ -7,6 +7,7 @@ use super::{
     pattern::Launcher,
     policy::{self, Verdict},
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -19,7 +20,13 @@ const NOT_EXECUTED: u8 = 127;
 
 impl Supervisor {
     pub(super) fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
-        let reason = self.services[id].reason.clone();
+        let service = &self.services[id];
+        let reason = match (seek.gone, &service.state) {
+            (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
+                Reason::Gone(gone)
+            }
+            (Some(_) | None, _) => service.reason.clone(),
+        };
         self.set(now, id, State::Seeking(seek), reason);
     }
 
@@ -168,6 +175,9 @@ impl Supervisor {
             return self.probe_ended(now, id, process, exit);
         }
         self.actions.push(Action::FlushOutput(id));
+        if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
+            self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
+        }
         match &self.services[id].state {
             State::Readying { main, .. }
             | State::Running { main }
@@ -233,10 +243,11 @@ impl Supervisor {
 
     /// Why a service is not wanted any more.
     fn why_down(&self, id: ServiceId) -> Reason {
-        match self.phase.is_managing() {
-            true if self.leaving.contains(&id) => Reason::Removed,
-            true => Reason::Asked("stop"),
-            false => Reason::Shutdown,
+        match self.services[id].stopped_by {
+            _ if !self.phase.is_managing() => Reason::Shutdown,
+            _ if self.leaving.contains(&id) => Reason::Removed,
+            Some(asked) => Reason::Asked(asked),
+            None => Reason::Shutdown,
         }
     }
 

@@ -1,14 +1,11 @@
 //! A new configuration: what stays, changes in place, is started anew, comes and goes. Reads no file.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
 use nix::sys::signal::Signal;
 
 use super::{
-    Action, Event, Renewed, ServiceId, Supervisor,
+    Action, Event, Reconfiguration, ServiceId, Supervisor,
     pattern::Pattern,
     policy::{self, Verdict},
     service::{Cause, Service},
@@ -17,48 +14,70 @@ use super::{
 use crate::{
     config::{Kind, LogLevel, ReadyRule, Service as ServiceConfig, ServiceName},
     process::Table,
+    protocol::{ChangeKind, Changes, Effect, ServiceChange},
     time::Time,
 };
 
 impl Supervisor {
-    /// These are the services from now on, in this order. A new one begins when those that leave have gone: it may be
+    /// The configuration is another one from now on. A new service begins when those that leave have gone: it may be
     /// one of them under another name, or need their ports.
-    pub(super) fn reconfigure(&mut self, now: Time, services: Vec<Renewed>, shutdown_timeout: Duration) {
+    pub(super) fn reconfigure(&mut self, now: Time, new: Reconfiguration) {
+        let Reconfiguration { services, shutdown_timeout, changes, cause } = new;
         if !self.phase.is_managing() {
             return;
         }
+        self.announce(LogLevel::Info, "configuration read again", cause, &summary(&changes));
         self.shutdown_timeout = shutdown_timeout;
         // Where there were others once, musterd does not end with the last task.
-        self.has_tasks_only &= services.iter().all(|service| service.config.kind == Kind::Task);
+        self.has_tasks_only &= services.iter().all(|service| service.kind == Kind::Task);
         let known: HashMap<ServiceName, ServiceId> =
             self.services().map(|(id, config)| (config.name.clone(), id)).collect();
         let added: Vec<ServiceId> = services
             .iter()
-            .filter(|service| !known.contains_key(&service.config.name))
-            .map(|service| self.services.add(Service::new(&service.config, None, now)))
+            .filter(|service| !known.contains_key(&service.name))
+            .map(|service| self.services.add(Service::new(service, None, now)))
             .collect();
         let mut new = added.iter();
         let ids: Vec<ServiceId> = services
             .iter()
-            .filter_map(|service| known.get(&service.config.name).or_else(|| new.next()).copied())
+            .filter_map(|service| known.get(&service.name).or_else(|| new.next()).copied())
             .collect();
         let staying: HashSet<ServiceId> = ids.iter().copied().collect();
         let gone: Vec<ServiceId> = self.services.ids().filter(|id| !staying.contains(id)).collect();
         self.services.set_order(ids.iter().chain(&gone).copied());
         let returned: Vec<ServiceId> = ids.iter().filter(|id| self.leaving.remove(id)).copied().collect();
         gone.iter().for_each(|&id| self.leave(id));
-        self.relate(services.iter().map(|service| &service.config));
+        self.relate(services.iter());
         added.iter().for_each(|&id| self.services[id].after.extend(&gone));
-        for (&id, renewed) in ids.iter().zip(services) {
+        let changes: HashMap<&str, &ServiceChange> =
+            changes.services.iter().map(|change| (change.name.as_str(), change)).collect();
+        for (&id, config) in ids.iter().zip(services) {
+            let change = changes.get(config.name.as_str()).copied();
+            change.into_iter().for_each(|change| self.tell_change(id, change));
             // IDs only grow.
             if added.first().is_some_and(|&first| id >= first) {
                 if self.services[id].goal == Goal::Up {
                     self.pursue(now, id);
                 }
             } else {
-                self.renew(now, id, renewed, returned.contains(&id));
+                let restarts = change.is_some_and(|change| change.effect == Effect::Restarts);
+                self.renew(now, id, config, restarts, returned.contains(&id));
             }
         }
+    }
+
+    /// Which keys, not their values: the log may be read by others than the configuration.
+    fn tell_change(&mut self, id: ServiceId, change: &ServiceChange) {
+        let keys: Vec<&str> = change.keys.iter().map(|key| key.key.as_str()).collect();
+        let (cause, next) = match (change.change, change.effect) {
+            (ChangeKind::Added | ChangeKind::Removed, _) => return,
+            (ChangeKind::Changed, Effect::Applied) => (keys.join(", "), "it counts from now on"),
+            (ChangeKind::Changed, Effect::Restarts) => (keys.join(", "), "restarting"),
+            (ChangeKind::Changed, Effect::NeedsNewStart) => {
+                (keys.join(", "), "it counts when musterd is started anew")
+            }
+        };
+        self.tell(LogLevel::Info, id, None, ("configuration changed", cause, Some(next.to_owned())));
     }
 
     /// The configuration has the service no more.
@@ -72,8 +91,7 @@ impl Supervisor {
     }
 
     /// The service stays; `returns`: it was about to leave.
-    fn renew(&mut self, now: Time, id: ServiceId, renewed: Renewed, returns: bool) {
-        let Renewed { config, restarts } = renewed;
+    fn renew(&mut self, now: Time, id: ServiceId, config: ServiceConfig, restarts: bool, returns: bool) {
         let service = &mut self.services[id];
         if *service.newest_config() == config && !returns {
             return;
@@ -251,9 +269,14 @@ impl Supervisor {
         if !self.is_over(id) {
             return;
         }
+        let name = self.services[id].config.name.to_string();
+        self.announce(LogLevel::Info, "service removed", name, "nothing of it is left");
         self.leaving.remove(&id);
         self.looking.remove(&id);
         self.services.remove(id);
+        self.waiters.iter_mut().for_each(|waiter| waiter.forget(id));
+        self.measuring.forget(id);
+        self.chronicle.forget(id);
         for other in self.services.ids() {
             let service = &mut self.services[other];
             service.dependents.retain(|&dependent| dependent != id);
@@ -283,6 +306,7 @@ impl Supervisor {
             | Event::Said { .. }
             | Event::Orphans(_)
             | Event::Scanned(_)
+            | Event::Measured(_)
             | Event::ScanFailed { .. }
             | Event::Asked { .. }
             | Event::HungUp { .. }
@@ -324,4 +348,17 @@ impl Service {
         self.told_of_user = false;
         std::mem::replace(&mut self.config, config)
     }
+}
+
+/// `1 added, 2 changed, 5 as they were`.
+fn summary(changes: &Changes) -> String {
+    let count = |kind| changes.services.iter().filter(|service| service.change == kind).count();
+    let counts = [
+        (count(ChangeKind::Added), "added"),
+        (count(ChangeKind::Removed), "removed"),
+        (count(ChangeKind::Changed), "changed"),
+        (changes.unchanged, "as before"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    counts.collect::<Vec<_>>().join(", ")
 }

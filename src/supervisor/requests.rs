@@ -1,14 +1,13 @@
-//! What clients ask: a change of the goals, or the states. Parses nothing.
-
-use std::time::Duration;
+//! What clients ask: a change of the goals, or what is known. Parses nothing.
 
 use super::{
-    Action, ClientId, ServiceId, Supervisor,
-    state::{Goal, Reason, State},
+    Action, Caller, ClientId, ServiceId, Supervisor,
+    state::{Asked, Goal, Reason, State},
+    story::Tale,
 };
 use crate::{
     config::Kind,
-    protocol::{Request, Response, Status},
+    protocol::{ALL, Request, Response},
     time::Time,
 };
 
@@ -19,8 +18,15 @@ pub(super) struct Waiter {
     goal: Goal,
 }
 
+impl Waiter {
+    /// The service is no more.
+    pub(super) fn forget(&mut self, id: ServiceId) {
+        self.services.retain(|&service| service != id);
+    }
+}
+
 impl Supervisor {
-    pub(super) fn asked(&mut self, now: Time, client: ClientId, request: Request) {
+    pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
         let services: Vec<ServiceId> = match request.choose(&known) {
             Ok(chosen) => {
@@ -30,9 +36,23 @@ impl Supervisor {
             Err(response) => return self.actions.push(Action::Reply { client, response }),
         };
         let goal = match request {
-            Request::Status { .. } => {
-                let response = self.statuses(now, &services);
+            Request::Status { measured: true, detail, .. } => {
+                return self.asked_measured(now, client, services, detail);
+            }
+            Request::Status { measured: false, detail, .. } => {
+                let response = self.statuses(now, &services, detail);
                 return self.actions.push(Action::Reply { client, response });
+            }
+            Request::Why { .. } => {
+                let response = match services.as_slice() {
+                    [id] => self.story(now, *id),
+                    _ => Response::Refused { reason: "a story is of one service".to_owned() },
+                };
+                return self.actions.push(Action::Reply { client, response });
+            }
+            Request::Events { names, after, follow } => {
+                let is_any = names.is_empty() || names.iter().any(|name| name == ALL);
+                return self.asked_events(client, Some(services).filter(|_| !is_any), after, follow);
             }
             Request::Logs { .. }
             | Request::Reopen
@@ -53,14 +73,20 @@ impl Supervisor {
                 Goal::Up
             }
         };
-        let restart = matches!(request, Request::Restart { .. });
+        let verb = match request {
+            Request::Start { .. } => "start",
+            Request::Restart { .. } => "restart",
+            _ => "stop",
+        };
+        let asked = Asked { verb, caller };
         for &id in &services {
+            self.remember(Some(id), None, Tale::Request { verb, caller });
             match goal {
                 // What the configuration has no more is not to be had.
                 Goal::Up if self.leaving.contains(&id) => {}
-                Goal::Up if restart => self.ask_restart(now, id),
-                Goal::Up => self.ask_start(now, id),
-                Goal::Down => self.ask_stop(now, id),
+                Goal::Up if verb == "restart" => self.ask_restart(now, id, asked),
+                Goal::Up => self.ask_start(now, id, asked),
+                Goal::Down => self.ask_stop(now, id, asked),
             }
         }
         self.waiters.push(Waiter { client, services, goal });
@@ -69,9 +95,11 @@ impl Supervisor {
     /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
     pub(super) fn hung_up(&mut self, client: ClientId) {
         self.waiters.retain(|waiter| waiter.client != client);
+        self.unask(client);
+        self.unfollow(client);
     }
 
-    fn ask_start(&mut self, now: Time, id: ServiceId) {
+    fn ask_start(&mut self, now: Time, id: ServiceId, asked: Asked) {
         self.services[id].want(now);
         match self.services[id].state {
             State::Stopped
@@ -79,7 +107,7 @@ impl Supervisor {
             | State::Backoff { .. }
             | State::Exited
             | State::Failed => {
-                self.services[id].reason = Reason::Asked("start");
+                self.services[id].reason = Reason::Asked(asked);
                 self.pursue(now, id);
             }
             State::Seeking(_)
@@ -92,25 +120,26 @@ impl Supervisor {
         }
     }
 
-    fn ask_stop(&mut self, now: Time, id: ServiceId) {
+    fn ask_stop(&mut self, now: Time, id: ServiceId, asked: Asked) {
         let service = &mut self.services[id];
         let was_up = service.goal == Goal::Up;
         service.goal = Goal::Down;
+        service.stopped_by = Some(asked);
         service.cause = None;
         service.check_due = false;
         if was_up {
-            self.stop(now, id, Reason::Asked("stop"));
+            self.stop(now, id, Reason::Asked(asked));
         }
     }
 
-    fn ask_restart(&mut self, now: Time, id: ServiceId) {
+    fn ask_restart(&mut self, now: Time, id: ServiceId, asked: Asked) {
         match self.services[id].state {
             State::Starting { .. }
             | State::Readying { .. }
             | State::Running { .. }
             | State::Unhealthy { .. } => {
                 self.services[id].want(now);
-                self.stop(now, id, Reason::Asked("restart"));
+                self.stop(now, id, Reason::Asked(asked));
             }
             State::Stopped
             | State::Waiting { .. }
@@ -119,7 +148,7 @@ impl Supervisor {
             | State::Stopping(_)
             | State::Backoff { .. }
             | State::Exited
-            | State::Failed => self.ask_start(now, id),
+            | State::Failed => self.ask_start(now, id, asked),
         }
     }
 
@@ -131,15 +160,12 @@ impl Supervisor {
         self.waiters = waiting;
         let done: Vec<Waiter> = done;
         for waiter in done {
-            let response = self.statuses(now, &waiter.services);
+            let response = self.statuses(now, &waiter.services, false);
             self.actions.push(Action::Reply { client: waiter.client, response });
         }
     }
 
     fn is_settled(&self, id: ServiceId, goal: Goal) -> bool {
-        if !self.services.has(id) {
-            return true;
-        }
         let service = &self.services[id];
         match service.state {
             _ if service.goal != goal => true,
@@ -156,71 +182,9 @@ impl Supervisor {
             | State::Stopping(_) => false,
         }
     }
-
-    fn statuses(&self, now: Time, services: &[ServiceId]) -> Response {
-        let services = services
-            .iter()
-            .filter(|&&id| self.services.has(id))
-            .map(|&id| {
-                let service = &self.services[id];
-                let runs = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
-                let since = service.main().filter(|_| runs);
-                let since = since.map_or(service.since, |main| main.since);
-                let next_start = match service.state {
-                    State::Backoff { until } => Some(self.wall_clock_to_milliseconds(until)),
-                    State::Stopped
-                    | State::Waiting { .. }
-                    | State::Seeking(_)
-                    | State::Spawning
-                    | State::Starting { .. }
-                    | State::Readying { .. }
-                    | State::Running { .. }
-                    | State::Unhealthy { .. }
-                    | State::Stopping(_)
-                    | State::Exited
-                    | State::Failed => None,
-                };
-                let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
-                Status {
-                    name: service.config.name.to_string(),
-                    state: service.state.name(),
-                    wanted: service.goal == Goal::Up && !matches!(service.state, State::Exited),
-                    pid: service.main().map(|main| main.id.pid),
-                    restarts: service.restarts,
-                    reason: format!("{}{until}", service.full_reason()),
-                    since: self.wall_clock(since),
-                    seconds: now.since(since).as_secs_f64(),
-                    next_start,
-                }
-            })
-            .collect();
-        Response::Services { services }
-    }
-
-    fn wall_clock(&self, at: Time) -> String {
-        let at = at.since_boot();
-        let whole = Duration::from_secs(at.as_secs());
-        humantime::format_rfc3339_seconds(self.boot.checked_add(whole).unwrap_or(self.boot)).to_string()
-    }
-
-    /// For pauses, of which most are shorter than a second.
-    fn wall_clock_to_milliseconds(&self, at: Time) -> String {
-        let at = self.boot.checked_add(at.since_boot()).unwrap_or(self.boot);
-        humantime::format_rfc3339_millis(at).to_string()
-    }
 }
 
 impl super::service::Service {
-    /// Why it is in its state, with what it says of itself and what it takes too much of.
-    fn full_reason(&self) -> String {
-        let mut text = self.reason.to_string();
-        if self.has_processes() {
-            self.says.iter().for_each(|says| text.push_str(&format!("; says: {says}")));
-            self.guard.excess().iter().for_each(|excess| text.push_str(&format!("; {excess}")));
-        }
-        text
-    }
-
     /// It is wanted, and what it did before is forgiven.
     pub(super) fn want(&mut self, now: Time) {
         self.goal = Goal::Up;

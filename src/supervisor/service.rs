@@ -14,7 +14,9 @@ use super::{
     pattern::{Launcher, Pattern},
     probe::ProbeRun,
     seek::{DAEMONISING, NAMING},
-    state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    state::{Asked, Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Story,
+    usage::Measured,
 };
 use crate::{
     config::{Kind, Service as ServiceConfig},
@@ -77,6 +79,20 @@ pub(super) struct Service {
     /// The process that it announced as its main process, to be looked for in the table.
     pub(super) announced: Option<Announced>,
     pub(super) guard: Guarded,
+    /// Who asked for its stop, while it is not wanted for that.
+    pub(super) stopped_by: Option<Asked>,
+    /// The last health check.
+    pub(super) checked: Option<Checked>,
+    pub(super) measured: Option<Measured>,
+    pub(super) story: Story,
+}
+
+/// A health check that is done.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) at: Time,
+    /// What was wrong.
+    pub(super) failure: Option<String>,
 }
 
 /// Why a service has to be started again.
@@ -121,6 +137,10 @@ impl Service {
             says: None,
             announced: None,
             guard: Guarded::default(),
+            stopped_by: None,
+            checked: None,
+            measured: None,
+            story: Story::default(),
             config: config.clone(),
         }
     }

@@ -8,6 +8,7 @@ use super::{
     Action, Look, Notice, Place, ServiceId, Supervisor, presence,
     service::Service,
     state::{Force, Goal, Reason, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -257,8 +258,16 @@ impl Supervisor {
         self.actions.push(Action::Exit(self.exit_code));
     }
 
-    fn announce(&mut self, level: LogLevel, message: &'static str, cause: String, consequence: &str) {
+    pub(super) fn announce(
+        &mut self,
+        level: LogLevel,
+        message: &'static str,
+        cause: String,
+        consequence: &str,
+    ) {
         let consequence = Some(consequence.to_owned());
+        let tale = Tale::Message { level, message, cause: cause.clone(), consequence: consequence.clone() };
+        self.remember(None, None, tale);
         self.actions.push(Action::Tell(Notice {
             level,
             service: None,

@@ -1,17 +1,14 @@
 //! Reads the configuration again when that is asked for, and tells people what it changes. Decides nothing about
 //! services.
 
-use std::{
-    collections::HashSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Manager;
 use crate::{
     config::{self, Config, Manager as Settings, Problem, Provenance, Report, Sources, Written},
     linux::control::Peer,
-    protocol::{ChangeKind, Changes, Effect, Response, ServiceChange},
-    supervisor::{Event, Renewed, ServiceId},
+    protocol::{Changes, Effect, Response},
+    supervisor::{Event, Reconfiguration, ServiceId},
 };
 
 /// What is managed, and what it was read from.
@@ -94,20 +91,15 @@ impl Manager {
 
     fn take_up(&mut self, candidate: Candidate, cause: &str) {
         let Candidate { config, written, changes } = candidate;
-        tell(&changes, cause);
+        tell(&changes);
         self.apply_settings(&config.manager);
         self.output.make_room(config.services.iter().map(|service| service.name.as_str()));
         self.scanner.set_users(config.services.iter().any(|service| service.matching.needs_users()));
         let shutdown_timeout = config.manager.shutdown_timeout;
         (self.loaded.settings, self.loaded.written) = (config.manager, written);
-        let restarting = changes.services.iter().filter(|change| change.effect == Effect::Restarts);
-        let restarting: HashSet<&str> = restarting.map(|change| change.name.as_str()).collect();
-        let renewed = |config: config::Service| {
-            let restarts = restarting.contains(config.name.as_str());
-            Renewed { config, restarts }
-        };
-        let services = config.services.into_iter().map(renewed).collect();
-        self.feed(Event::Reconfigured { services, shutdown_timeout });
+        let services = config.services;
+        let new = Reconfiguration { services, shutdown_timeout, changes, cause: cause.to_owned() };
+        self.feed(Event::Reconfigured(Box::new(new)));
         self.renew_outlets();
         self.look_around();
     }
@@ -143,39 +135,14 @@ impl Manager {
     }
 }
 
-/// Says what changes: which keys, not their values, which may be nobody else's business.
-fn tell(changes: &Changes, cause: &str) {
+/// What concerns no service.
+fn tell(changes: &Changes) {
     for warning in &changes.warnings {
         tracing::warn!(cause = warning, "check the configuration");
     }
-    for key in &changes.manager {
-        let consequence = consequence(key.effect);
-        tracing::info!(cause = format!("[manager]: {}", key.key), consequence, "configuration changed");
-    }
-    for ServiceChange { name, change, effect, keys } in &changes.services {
-        let keys: Vec<&str> = keys.iter().map(|key| key.key.as_str()).collect();
-        let (cause, consequence) = match change {
-            ChangeKind::Added => ("the service is new".to_owned(), None),
-            ChangeKind::Removed => ("the service is removed".to_owned(), Some("stopping it")),
-            ChangeKind::Changed => (keys.join(", "), Some(consequence(*effect))),
-        };
-        tracing::info!(service = name.as_str(), cause, consequence, "configuration changed");
-    }
-    let count = |kind| changes.services.iter().filter(|service| service.change == kind).count();
-    let consequence = format!(
-        "{} added, {} removed, {} changed, {} as they were",
-        count(ChangeKind::Added),
-        count(ChangeKind::Removed),
-        count(ChangeKind::Changed),
-        changes.unchanged
-    );
-    tracing::info!(cause, consequence, "configuration read again");
-}
-
-fn consequence(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Applied => "it counts from now on",
-        Effect::Restarts => "restarting the service",
-        Effect::NeedsNewStart => "it counts when musterd is started anew",
+    for key in changes.manager.iter().filter(|key| key.effect == Effect::NeedsNewStart) {
+        let cause = format!("[manager]: {}", key.key);
+        let consequence = "it counts when musterd is started anew";
+        tracing::warn!(cause, consequence, "configuration changed");
     }
 }
