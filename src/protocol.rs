@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::config::LogLevel;
@@ -27,17 +28,52 @@ pub enum Request {
     Start {
         /// The services' names.
         names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
     },
-    /// The named services are not wanted: answers when each has stopped.
+    /// The named services are not wanted: answers when each has stopped, first those that come after others.
     Stop {
         /// The services' names.
         names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
     },
     /// Stops and starts the named services: answers when each runs or cannot be started.
     Restart {
         /// The services' names.
         names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
     },
+    /// The named services read their own configuration anew, each as its `reload` or `reload-signal` says: answers when
+    /// each has been told to. Refused where one of them cannot be told.
+    Reload {
+        /// The services' names.
+        names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
+    },
+    /// Sends a signal to the main process of each named service. Refused where one of them has none.
+    Signal {
+        /// The signal: `HUP`, `SIGHUP` or `1`.
+        #[serde(with = "signal_words")]
+        signal: Signal,
+        /// The services' names.
+        names: Vec<String>,
+    },
+    /// Looks at the process table and runs the health checks of the named services, of all without a name, now: answers
+    /// with their states when that is done.
+    Check {
+        /// The services' names.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Stops all services in order and ends musterd, as SIGTERM does: answers before that.
+    Shutdown,
     /// The last lines of the named services, of all without a name, as many as fit into one answer.
     Logs {
         /// The services' names.
@@ -80,11 +116,14 @@ impl Request {
     pub fn names(&self) -> &[String] {
         match self {
             Request::Status { names }
-            | Request::Start { names }
-            | Request::Stop { names }
-            | Request::Restart { names }
+            | Request::Start { names, .. }
+            | Request::Stop { names, .. }
+            | Request::Restart { names, .. }
+            | Request::Reload { names, .. }
+            | Request::Signal { names, .. }
+            | Request::Check { names }
             | Request::Logs { names, .. } => names,
-            Request::Reopen | Request::LogLevel { .. } => &[],
+            Request::Reopen | Request::LogLevel { .. } | Request::Shutdown => &[],
         }
     }
 
@@ -95,12 +134,17 @@ impl Request {
     pub fn choose(&self, known: &[&str]) -> Result<Vec<usize>, Response> {
         let names = self.names();
         let all = match self {
-            Request::Status { names } | Request::Logs { names, .. } => names.is_empty(),
+            Request::Status { names } | Request::Check { names } | Request::Logs { names, .. } => {
+                names.is_empty()
+            }
             Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Signal { .. }
             | Request::Reopen
-            | Request::LogLevel { .. } => false,
+            | Request::LogLevel { .. }
+            | Request::Shutdown => false,
         };
         if names.is_empty() && !all {
             return Err(Response::Refused { reason: "the request names no service".to_owned() });
@@ -143,6 +187,11 @@ pub enum Response {
     },
     /// It is done, and there is nothing to tell.
     Done,
+    /// It was tried, and failed for these services.
+    Failed {
+        /// Each with the reason.
+        failures: Vec<Failure>,
+    },
     /// The request was not understood or cannot be served now.
     Refused {
         /// Why.
@@ -155,6 +204,15 @@ impl Response {
     pub fn to_line(&self) -> Vec<u8> {
         to_line(self)
     }
+}
+
+/// What could not be done for a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The service's name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A service's state.
@@ -250,6 +308,32 @@ pub struct Status {
     pub next_start: Option<String>,
 }
 
+/// Whether a request waits, where it does not say.
+fn usual() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_usual(wait: &bool) -> bool {
+    *wait
+}
+
+/// A signal by its name or number.
+mod signal_words {
+    use nix::sys::signal::Signal;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::config::parse_signal;
+
+    pub(super) fn serialize<S: Serializer>(signal: &Signal, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(signal.as_str().trim_start_matches("SIG"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Signal, D::Error> {
+        parse_signal(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 fn to_line(words: &impl Serialize) -> Vec<u8> {
     // Cannot fail: serde_json refuses only foreign `Serialize` code and map keys that are not text.
     let mut line = serde_json::to_vec(words).unwrap_or_default();
@@ -267,7 +351,7 @@ mod tests {
 
     #[test]
     fn words_survive_the_way_there_and_back() {
-        let request = Request::Restart { names: names(&["web", "db"]) };
+        let request = Request::Restart { names: names(&["web", "db"]), wait: true };
         assert_eq!(request.to_line(), b"{\"verb\":\"restart\",\"names\":[\"web\",\"db\"]}\n");
         assert_eq!(Request::parse(&request.to_line()), Ok(request));
         assert_eq!(Request::parse(br#"{"verb":"status"}"#), Ok(Request::Status { names: vec![] }));
@@ -295,7 +379,7 @@ mod tests {
     #[test]
     fn names_are_chosen_in_the_order_of_the_configuration() {
         let known = ["db", "web", "mail"];
-        let stop = |given: &[&str]| Request::Stop { names: names(given) }.choose(&known);
+        let stop = |given: &[&str]| Request::Stop { names: names(given), wait: true }.choose(&known);
         assert_eq!(stop(&["web", "db", "web"]), Ok(vec![0, 1]));
         assert_eq!(stop(&["all"]), Ok(vec![0, 1, 2]));
         assert_eq!(Request::Status { names: vec![] }.choose(&known), Ok(vec![0, 1, 2]));

@@ -24,15 +24,17 @@ mod probe;
 #[cfg(test)]
 mod properties;
 mod readiness;
+mod reload;
 mod requests;
 mod seek;
 mod service;
 mod shutdown;
 mod state;
 mod transitions;
+mod turns;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
 
@@ -101,6 +103,8 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
+    /// What is to be stopped once those that come after it, each with these, have been.
+    turns: BTreeMap<ServiceId, Vec<ServiceId>>,
     phase: Phase,
     place: Place,
     /// Until then no table is asked for, since the last one could not be read.
@@ -149,6 +153,7 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
+            turns: BTreeMap::new(),
             phase: Phase::Beginning,
             place,
             blind_until: None,
@@ -200,6 +205,7 @@ impl Supervisor {
             }
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, request } => self.asked(now, client, request),
+            Event::Delivered { client, service, error } => self.done(client, service, error),
             Event::HungUp { client } => self.hung_up(client),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
@@ -207,6 +213,7 @@ impl Supervisor {
             self.end_with(now, code, &cause);
         }
         self.end_when_tasks_are_done(now);
+        self.take_turns(now);
         self.proceed_shutdown(now);
         self.answer_waiters(now);
         std::mem::take(&mut self.actions)
@@ -309,6 +316,7 @@ impl Supervisor {
                 | State::Failed => {}
             }
             self.probe_due(now, id);
+            self.reload_due(now, id);
         }
     }
 
@@ -338,6 +346,7 @@ impl Supervisor {
             self.looking.remove(&id);
         }
         self.drop_unsuited_probe(id);
+        self.drop_unsuited_reload(id);
         self.await_line(id);
         if is_new {
             self.reconsider_dependents(now, id);

@@ -12,6 +12,7 @@ use super::{
     notify::Announced,
     pattern::{Launcher, Pattern},
     probe::ProbeRun,
+    reload::Reload,
     seek::{DAEMONISING, NAMING},
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
 };
@@ -72,6 +73,8 @@ pub(super) struct Service {
     /// The process that it announced as its main process, to be looked for in the table.
     pub(super) announced: Option<Announced>,
     pub(super) guard: Guarded,
+    /// Its reload command, while that is at work.
+    pub(super) reload: Option<Reload>,
 }
 
 /// Why a service has to be started again.
@@ -120,6 +123,7 @@ impl Service {
             says: None,
             announced: None,
             guard: Guarded::default(),
+            reload: None,
             config: config.clone(),
         }
     }
@@ -162,7 +166,8 @@ impl Service {
             | State::Failed => None,
         };
         let probe = self.probe.as_ref().and_then(ProbeRun::deadline);
-        check.into_iter().chain(own).chain(probe).min()
+        let reload = self.reload.as_ref().map(|reload| reload.until);
+        check.into_iter().chain(own).chain(probe).chain(reload).min()
     }
 
     /// Whether there are processes whose end no event may have told of.
