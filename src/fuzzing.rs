@@ -75,7 +75,14 @@ fn request(input: &[u8]) {
                     assert!(names.iter().all(|name| !known.contains(&name.as_str())), "{names:?}");
                 }
                 Err(Response::Refused { .. }) => assert!(request.names().is_empty(), "{request:?}"),
-                Err(response @ (Response::Services { .. } | Response::Lines { .. } | Response::Done)) => {
+                Err(
+                    response @ (Response::Services { .. }
+                    | Response::Lines { .. }
+                    | Response::Changes(_)
+                    | Response::WrongConfiguration { .. }
+                    | Response::Failed { .. }
+                    | Response::Done),
+                ) => {
                     panic!("{response:?} refuses nothing")
                 }
             }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::LogLevel;
 
+mod changes;
+
+pub use changes::{ChangeKind, Changes, Effect, KeyChange, ServiceChange};
+
 /// The longest request, in bytes with its newline: room for the names of a thousand services, and little
 /// enough for each client to have one.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -99,6 +103,13 @@ pub enum Request {
         /// How important.
         level: LogLevel,
     },
+    /// Reads the configuration again and does what it changes: answers when all is under way.
+    #[serde(rename_all = "kebab-case")]
+    ReloadConfiguration {
+        /// Only tells what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
 }
 
 impl Request {
@@ -123,8 +134,31 @@ impl Request {
             | Request::Signal { names, .. }
             | Request::Check { names }
             | Request::Logs { names, .. } => names,
-            Request::Reopen | Request::LogLevel { .. } | Request::Shutdown => &[],
+            Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => &[],
         }
+    }
+
+    /// The same request for services of these names.
+    #[must_use]
+    pub fn with_names(mut self, new: Vec<String>) -> Self {
+        match &mut self {
+            Request::Status { names }
+            | Request::Start { names, .. }
+            | Request::Stop { names, .. }
+            | Request::Restart { names, .. }
+            | Request::Reload { names, .. }
+            | Request::Signal { names, .. }
+            | Request::Check { names }
+            | Request::Logs { names, .. } => *names = new,
+            Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => {}
+        }
+        self
     }
 
     /// Which of the services in `known` are meant: their positions, each once, in ascending order.
@@ -144,6 +178,7 @@ impl Request {
             | Request::Signal { .. }
             | Request::Reopen
             | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
             | Request::Shutdown => false,
         };
         if names.is_empty() && !all {
@@ -184,6 +219,15 @@ pub enum Response {
         next: u64,
         /// Whether there is more already.
         more: bool,
+    },
+    /// What the new configuration changes.
+    Changes(Changes),
+    /// The new configuration cannot be used; everything is as it was.
+    WrongConfiguration {
+        /// Every error with its place, as `musterd check` tells it.
+        report: String,
+        /// How many: `3 errors`.
+        count: String,
     },
     /// It is done, and there is nothing to tell.
     Done,

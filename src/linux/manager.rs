@@ -22,6 +22,7 @@ use rustix::{
 mod commands;
 mod descriptors;
 mod logs;
+mod reload;
 
 use super::{
     control::Control,

@@ -2,11 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{
-    Action, ClientId, Purpose, ServiceId, Supervisor,
-    requests::Awaited,
-    state::State,
-};
+use super::{Action, ClientId, Purpose, ServiceId, Supervisor, requests::Awaited, state::State};
 use crate::{
     config::LogLevel,
     process::{Exit, ProcessId},
@@ -37,10 +33,8 @@ impl Supervisor {
         if service.reload.is_some() {
             return Some(format!("service \"{name}\": its reload command is still at work"));
         }
-        let is_there = matches!(
-            service.state,
-            State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }
-        );
+        let is_there =
+            matches!(service.state, State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. });
         (!is_there).then(|| format!("service \"{name}\" is {state}: {}", service.reason))
     }
 

@@ -50,6 +50,7 @@ impl Supervisor {
             | Request::Logs { .. }
             | Request::Reopen
             | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
             | Request::Shutdown => return self.reply(client, self.statuses(now, &services)),
             Request::Start { wait, .. } => {
                 services.iter().for_each(|&id| self.ask_start(now, id));
@@ -106,10 +107,11 @@ impl Supervisor {
             }
             Request::Reload { .. } => one_by_one(&|id| self.why_not_reload(id)),
             Request::Signal { .. } => one_by_one(&|id| self.why_no_signal(id)),
-            // The shell keeps the output, and answers for it.
-            Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
-                Some("this is nothing to decide about".to_owned())
-            }
+            // The shell keeps the output and reads the files, and answers for them.
+            Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => Some("this is nothing to decide about".to_owned()),
             Request::Status { .. }
             | Request::Start { .. }
             | Request::Stop { .. }

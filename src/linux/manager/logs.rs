@@ -96,6 +96,7 @@ impl Manager {
                 tracing::info!(level = ?level, uid = asked.peer.uid, cause = "ctl log-level", "level of messages");
                 Response::Done
             }
+            Request::ReloadConfiguration { dry_run } => self.reload_asked(*dry_run, &asked.peer),
             Request::Status { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
