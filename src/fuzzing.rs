@@ -77,6 +77,8 @@ fn request(input: &[u8]) {
                 Err(Response::Refused { .. }) => assert!(request.names().is_empty(), "{request:?}"),
                 Err(
                     response @ (Response::Services { .. }
+                    | Response::Story { .. }
+                    | Response::Events { .. }
                     | Response::Lines { .. }
                     | Response::Changes(_)
                     | Response::WrongConfiguration { .. }

@@ -1,6 +1,6 @@
 //! The words of the control socket: one JSON object a line, a request and then its response. Moves no bytes.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::LogLevel;
 
 mod changes;
+mod status;
+mod story;
 
 pub use changes::{ChangeKind, Changes, Effect, KeyChange, ServiceChange};
+pub use status::{Fact, Health, Status, Usage};
+pub use story::{Cause, EVENTS_VERSION, ExitWords, Happening, LastExit, What};
 
 /// The longest request, in bytes with its newline: room for the names of a thousand services, and little
 /// enough for each client to have one.
@@ -27,6 +31,29 @@ pub enum Request {
         /// The services' names.
         #[serde(default)]
         names: Vec<String>,
+        /// With what they take, as measured within the last second.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        measured: bool,
+        /// With their `detail`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        detail: bool,
+    },
+    /// The story of one service.
+    Why {
+        /// The service's name.
+        name: String,
+    },
+    /// What happened to the named services, to all and to musterd itself without a name, as much as fits into one answer.
+    Events {
+        /// The services' names.
+        #[serde(default)]
+        names: Vec<String>,
+        /// Only what came after the answer whose `next` this is.
+        #[serde(default)]
+        after: u64,
+        /// Where there is nothing: answers when there is.
+        #[serde(default)]
+        follow: bool,
     },
     /// The named services are wanted: answers when each runs or cannot be started.
     Start {
@@ -113,6 +140,11 @@ pub enum Request {
 }
 
 impl Request {
+    /// Asks for the states, as known without a look at the processes.
+    pub fn status(names: Vec<String>) -> Self {
+        Request::Status { names, measured: false, detail: false }
+    }
+
     /// Reads one line; the error says what is wrong with it, for the one who sent it.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(line).map_err(|error| format!("cannot understand the request: {error}"))
@@ -123,17 +155,44 @@ impl Request {
         to_line(self)
     }
 
+    /// Whether it does more than to tell: what `manager.observers` may not ask.
+    pub fn changes(&self) -> bool {
+        match self {
+            Request::Status { .. } | Request::Why { .. } | Request::Events { .. } | Request::Logs { .. } => {
+                false
+            }
+            Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Signal { .. }
+            | Request::Check { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => true,
+        }
+    }
+
+    /// The verb, as it is written.
+    pub fn verb(&self) -> String {
+        let written = serde_json::to_value(self).unwrap_or_default();
+        written["verb"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The names as they were given.
     pub fn names(&self) -> &[String] {
         match self {
-            Request::Status { names }
+            Request::Status { names, .. }
             | Request::Start { names, .. }
             | Request::Stop { names, .. }
             | Request::Restart { names, .. }
             | Request::Reload { names, .. }
             | Request::Signal { names, .. }
             | Request::Check { names }
-            | Request::Logs { names, .. } => names,
+            | Request::Logs { names, .. }
+            | Request::Events { names, .. } => names,
+            Request::Why { name } => std::slice::from_ref(name),
             Request::Reopen
             | Request::LogLevel { .. }
             | Request::ReloadConfiguration { .. }
@@ -145,15 +204,17 @@ impl Request {
     #[must_use]
     pub fn with_names(mut self, new: Vec<String>) -> Self {
         match &mut self {
-            Request::Status { names }
+            Request::Status { names, .. }
             | Request::Start { names, .. }
             | Request::Stop { names, .. }
             | Request::Restart { names, .. }
             | Request::Reload { names, .. }
             | Request::Signal { names, .. }
             | Request::Check { names }
-            | Request::Logs { names, .. } => *names = new,
-            Request::Reopen
+            | Request::Logs { names, .. }
+            | Request::Events { names, .. } => *names = new,
+            Request::Why { .. }
+            | Request::Reopen
             | Request::LogLevel { .. }
             | Request::ReloadConfiguration { .. }
             | Request::Shutdown => {}
@@ -167,31 +228,38 @@ impl Request {
     /// The response for the one who asked: a name that no service has, or no name where one is needed.
     pub fn choose(&self, known: &[&str]) -> Result<Vec<usize>, Response> {
         let names = self.names();
-        let all = match self {
-            Request::Status { names } | Request::Check { names } | Request::Logs { names, .. } => {
-                names.is_empty()
-            }
-            Request::Start { .. }
+        let by_default = match self {
+            Request::Status { .. }
+            | Request::Check { .. }
+            | Request::Logs { .. }
+            | Request::Events { .. } => names.is_empty(),
+            Request::Why { .. }
+            | Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reload { .. }
-            | Request::Signal { .. }
-            | Request::Reopen
+            | Request::Signal { .. } => {
+                if names.is_empty() {
+                    return Err(Response::Refused { reason: "the request names no service".to_owned() });
+                }
+                false
+            }
+            Request::Reopen
             | Request::LogLevel { .. }
             | Request::ReloadConfiguration { .. }
             | Request::Shutdown => false,
         };
-        if names.is_empty() && !all {
-            return Err(Response::Refused { reason: "the request names no service".to_owned() });
-        }
-        let missing: Vec<String> =
-            names.iter().filter(|name| *name != ALL && !known.contains(&name.as_str())).cloned().collect();
+        // As many as fit into a request are looked for among thousands of services: not each by each.
+        let asked: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let all = by_default || asked.contains(ALL);
+        let found: BTreeSet<&str> = known.iter().copied().filter(|name| asked.contains(name)).collect();
+        let missing = names.iter().filter(|name| *name != ALL && !found.contains(name.as_str()));
+        let missing: Vec<String> = missing.cloned().collect();
         if !missing.is_empty() {
             let known = known.iter().map(|&name| name.to_owned()).collect();
             return Err(Response::NoSuchService { names: missing, known });
         }
-        let all = all || names.iter().any(|name| name == ALL);
-        Ok((0..known.len()).filter(|&at| all || names.iter().any(|name| name == known[at])).collect())
+        Ok((0..known.len()).filter(|&at| all || found.contains(known[at])).collect())
     }
 }
 
@@ -217,6 +285,28 @@ pub enum Response {
         lines: Vec<LogLine>,
         /// What to ask for next: what comes after this.
         next: u64,
+        /// Whether there is more already.
+        more: bool,
+    },
+    /// The story of a service.
+    Story {
+        /// How it is now.
+        service: Box<Status>,
+        /// What happened to it, in order, as far back as it is remembered.
+        events: Vec<Happening>,
+        /// How many earlier events are forgotten.
+        forgotten: u64,
+    },
+    /// What happened, in order.
+    Events {
+        /// The version of their words.
+        version: u32,
+        /// The events.
+        events: Vec<Happening>,
+        /// What to ask for next: what comes after this.
+        next: u64,
+        /// How many events after the `after` of the request, of all services, are forgotten already.
+        missed: u64,
         /// Whether there is more already.
         more: bool,
     },
@@ -260,10 +350,11 @@ pub struct Failure {
 }
 
 /// A service's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StateName {
     /// Not wanted.
+    #[default]
     Stopped,
     /// Wanted, waits for what it comes after.
     Waiting,
@@ -329,29 +420,6 @@ pub struct LogLine {
     pub partial: bool,
 }
 
-/// What is known of one service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// Its state.
-    pub state: StateName,
-    /// Whether it is wanted.
-    pub wanted: bool,
-    /// The main process' PID.
-    pub pid: Option<i32>,
-    /// How often it was started again without having been asked to.
-    pub restarts: u64,
-    /// Why it is in this state.
-    pub reason: String,
-    /// When it came into this state, RFC 3339 in UTC.
-    pub since: String,
-    /// Seconds in this state, by the monotonic clock.
-    pub seconds: f64,
-    /// When the pause before the next start is over, RFC 3339 in UTC; null but in back-off.
-    pub next_start: Option<String>,
-}
-
 /// Whether a request waits, where it does not say.
 fn usual() -> bool {
     true
@@ -393,12 +461,16 @@ mod tests {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
+    fn status(given: &[&str]) -> Request {
+        Request::status(names(given))
+    }
+
     #[test]
     fn words_survive_the_way_there_and_back() {
         let request = Request::Restart { names: names(&["web", "db"]), wait: true };
         assert_eq!(request.to_line(), b"{\"verb\":\"restart\",\"names\":[\"web\",\"db\"]}\n");
         assert_eq!(Request::parse(&request.to_line()), Ok(request));
-        assert_eq!(Request::parse(br#"{"verb":"status"}"#), Ok(Request::Status { names: vec![] }));
+        assert_eq!(Request::parse(br#"{"verb":"status"}"#), Ok(status(&[])));
     }
 
     #[test]
@@ -426,7 +498,7 @@ mod tests {
         let stop = |given: &[&str]| Request::Stop { names: names(given), wait: true }.choose(&known);
         assert_eq!(stop(&["web", "db", "web"]), Ok(vec![0, 1]));
         assert_eq!(stop(&["all"]), Ok(vec![0, 1, 2]));
-        assert_eq!(Request::Status { names: vec![] }.choose(&known), Ok(vec![0, 1, 2]));
+        assert_eq!(status(&[]).choose(&known), Ok(vec![0, 1, 2]));
         assert_eq!(
             stop(&["all", "wbe"]),
             Err(Response::NoSuchService { names: names(&["wbe"]), known: names(&known) })

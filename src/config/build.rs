@@ -53,6 +53,8 @@ pub(crate) fn manager(tree: &Tree, directory: &Path, report: &mut Report) -> Opt
     Some(Manager {
         shutdown_timeout: view.get(&keys::SHUTDOWN_TIMEOUT)?,
         socket,
+        allow_users: view.get(&keys::ALLOW_USERS)?,
+        observers: view.get(&keys::OBSERVERS)?,
         log_format: view.get(&keys::LOG_FORMAT)?,
         log_level: view.get(&keys::LOG_LEVEL)?,
         log_times: view.get(&keys::LOG_TIMES)?,

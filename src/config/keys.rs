@@ -37,6 +37,10 @@ keys! { MANAGER:
         "all of the shutdown; must end inside the 10 s of `docker stop`", parse::positive_duration;
     SOCKET: PathBuf = "socket", None, Form::Text, "path of 107 bytes at most",
         "the control socket, in a file relative to the file; default: `musterd.sock` in the first writable of /run, $XDG_RUNTIME_DIR, /tmp", parse::path;
+    ALLOW_USERS: Vec<User> = "allow-users", Some("[]"), Form::NamesOrNumbers, "user, or list of users",
+        "who may ask everything of `ctl`, besides root and musterd's own user", identity::users;
+    OBSERVERS: Vec<User> = "observers", Some("[]"), Form::NamesOrNumbers, "user, or list of users",
+        "who may ask what changes nothing", identity::users;
     LOG_FORMAT: LogFormat = "log-format", Some("\"text\""), Form::OneOf(&["text", "json"]), "`text`, `json`",
         "the form of the output", choices::log_format;
     LOG_LEVEL: LogLevel = "log-level", Some("\"info\""), Form::OneOf(&["error", "warn", "info", "debug", "trace"]), "`error`, `warn`, `info`, `debug`, `trace`",

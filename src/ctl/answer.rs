@@ -57,7 +57,9 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
             };
             Shown { output: text(services, form), errors, code, ..Shown::default() }
         }
-        Response::Lines { .. } | Response::Done => Shown::default(),
+        Response::Lines { .. } | Response::Story { .. } | Response::Events { .. } | Response::Done => {
+            Shown::default()
+        }
         Response::Changes(changes) => {
             let output = match form {
                 // Cannot fail: plain fields and lists of them.
@@ -130,7 +132,9 @@ fn text(services: &[Status], form: Form) -> String {
 fn wish(request: &Request, services: &[Status]) -> bool {
     match request {
         Request::Status { .. } | Request::Check { .. } => !services.iter().any(is_missed),
-        Request::Start { .. }
+        Request::Why { .. }
+        | Request::Events { .. }
+        | Request::Start { .. }
         | Request::Stop { .. }
         | Request::Restart { .. }
         | Request::Logs { .. }
@@ -147,6 +151,8 @@ fn wish(request: &Request, services: &[Status]) -> bool {
 fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
     let (done, what): (fn(StateName) -> bool, _) = match request {
         Request::Status { .. }
+        | Request::Why { .. }
+        | Request::Events { .. }
         | Request::Logs { .. }
         | Request::Reopen
         | Request::LogLevel { .. }

@@ -86,7 +86,7 @@ pub(super) fn with_names(
     if !request.names().iter().any(|name| glob::is_pattern(name)) {
         return Ok(request);
     }
-    let all = Request::Status { names: Vec::new() };
+    let all = Request::status(Vec::new());
     let known: Vec<String> = match conversation.ask(&all, Some(STATUS_LIMIT)) {
         Ok(Response::Services { services }) => services.into_iter().map(|service| service.name).collect(),
         Ok(other) => return Err(answer::show(&all, &other, form)),
@@ -114,7 +114,7 @@ pub(super) fn with_names(
 
 /// The services as they are after so long.
 fn late(place: &Where, request: &Request, patience: Duration, form: Form) -> Shown {
-    let status = Request::Status { names: request.names().to_vec() };
+    let status = Request::status(request.names().to_vec());
     let answer =
         Conversation::open(place).and_then(|mut conversation| conversation.ask(&status, Some(STATUS_LIMIT)));
     match answer {

@@ -186,7 +186,7 @@ mod tests {
     fn a_manager_that_says_nothing_is_not_waited_for() {
         let path = env::temp_dir().join(format!("musterd-client-silent-{}", std::process::id()));
         let _listener = UnixListener::bind(&path).unwrap();
-        let request = Request::Status { names: vec![] };
+        let request = Request::status(vec![]);
         let limit = Some(Duration::from_millis(20));
         let mut conversation = Conversation::open(&Where::Named(path.clone())).unwrap();
         let failure = conversation.ask(&request, limit).unwrap_err();

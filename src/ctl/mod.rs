@@ -200,8 +200,10 @@ impl Change {
 impl Verb {
     fn request(&self) -> Request {
         match self {
-            Verb::Health => Request::Status { names: Vec::new() },
-            Verb::Status { names, .. } => Request::Status { names: names.clone() },
+            Verb::Health => Request::status(Vec::new()),
+            Verb::Status { names, json: _ } => {
+                Request::Status { names: names.clone(), measured: true, detail: names.len() == 1 }
+            }
             Verb::Start(change) => {
                 let (names, wait) = change.parts();
                 Request::Start { names, wait }

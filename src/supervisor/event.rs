@@ -1,5 +1,7 @@
 //! What the decider hears and what it asks for. Data only.
 
+use std::fmt;
+
 use crate::{
     config::{LogLevel, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
@@ -13,6 +15,21 @@ pub struct ServiceId(pub u32);
 /// A client of the control socket; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
+
+/// Whose process a client of the control socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its user ID.
+    pub uid: u32,
+    /// Its PID; 0 where it lies outside musterd's PID namespace.
+    pub pid: Pid,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}, pid {}", self.uid, self.pid)
+    }
+}
 
 /// What a command is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,7 +129,9 @@ pub enum Event {
     Orphans(Option<Vec<Pid>>),
     /// The answer to `Look::Table`.
     Scanned(Table),
-    /// `Look::Table` could not be done; it is asked for again after a pause.
+    /// The answer to `Look::Usage`.
+    Measured(Table),
+    /// `Look::Table` or `Look::Usage` could not be done; it is asked for again after a pause.
     ScanFailed {
         /// Why.
         error: String,
@@ -121,6 +140,8 @@ pub enum Event {
     Asked {
         /// Who.
         client: ClientId,
+        /// Who that is.
+        caller: Caller,
         /// What.
         request: Request,
     },
@@ -200,6 +221,9 @@ pub enum Action {
 /// What the decider must see before it can go on; asked once all events at hand have been stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
+    /// The whole process table, without what takes longer to be read (arguments, executable, environment): somebody
+    /// wants to know what the services take.
+    Usage,
     /// musterd's own children: whether a process that ended left some behind.
     Orphans,
     /// The whole process table.

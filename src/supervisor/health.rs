@@ -3,6 +3,7 @@
 use super::{
     Cause, Probing, ServiceId, Supervisor,
     probe::ProbeRun,
+    service::Checked,
     state::{Reason, State},
 };
 use crate::{
@@ -46,6 +47,7 @@ impl Supervisor {
         let (State::Running { main } | State::Unhealthy { main }) = &service.state else { return };
         let main = main.clone();
         service.probe = Some(next_check(&check, now));
+        service.checked = Some(Checked { at: now, failure: failure.clone() });
         let Some(failure) = failure else {
             service.failed_checks = 0;
             if matches!(service.state, State::Unhealthy { .. }) {

@@ -7,6 +7,7 @@ use super::{
     pattern::Launcher,
     policy::{self, Verdict},
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -19,7 +20,13 @@ const NOT_EXECUTED: u8 = 127;
 
 impl Supervisor {
     pub(super) fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
-        let reason = self.services[id].reason.clone();
+        let service = &self.services[id];
+        let reason = match (seek.gone, &service.state) {
+            (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
+                Reason::Gone(gone)
+            }
+            (Some(_) | None, _) => service.reason.clone(),
+        };
         self.set(now, id, State::Seeking(seek), reason);
     }
 
@@ -98,7 +105,7 @@ impl Supervisor {
             self.run(now, id, main);
         }
         if self.services[id].goal == Goal::Down {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.stop(now, id, reason);
         }
     }
@@ -143,7 +150,7 @@ impl Supervisor {
             self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
         }
         if !is_wanted {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.set(now, id, State::Stopped, reason);
         } else {
             self.go_on(now, id);
@@ -168,6 +175,9 @@ impl Supervisor {
         }
         self.actions.push(Action::FlushOutput(id));
         self.reload_ended(id, process, exit);
+        if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
+            self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
+        }
         match &self.services[id].state {
             State::Readying { main, .. }
             | State::Running { main }
@@ -232,8 +242,9 @@ impl Supervisor {
     }
 
     /// Why a service is not wanted any more.
-    fn why_down(&self) -> Reason {
-        if self.phase.is_managing() { Reason::Asked("stop") } else { Reason::Shutdown }
+    fn why_down(&self, id: ServiceId) -> Reason {
+        let asked = self.services[id].stopped_by.filter(|_| self.phase.is_managing());
+        asked.map_or(Reason::Shutdown, Reason::Asked)
     }
 
     pub(super) fn why_start_failed(&self, id: ServiceId, gone: Gone) -> String {

@@ -296,7 +296,7 @@ impl Supervisor {
     /// The first probe of a service that has just become ready, or the time within which it must say something.
     pub(super) fn begin_checks(&mut self, now: Time, id: ServiceId) {
         let service = &mut self.services[id];
-        service.failed_checks = 0;
+        (service.failed_checks, service.checked) = (0, None);
         service.probe = service.config.check.as_ref().map(|check| health::next_check(check, now));
     }
 }

@@ -2,7 +2,11 @@
 
 use nix::sys::signal::Signal;
 
-use super::{Action, ClientId, Purpose, ServiceId, Supervisor, requests::Awaited, state::State};
+use super::{
+    Action, ClientId, Purpose, ServiceId, Supervisor,
+    requests::Awaited,
+    state::{Asked, Reason, State},
+};
 use crate::{
     config::LogLevel,
     process::{Exit, ProcessId},
@@ -46,31 +50,30 @@ impl Supervisor {
     }
 
     /// Runs the service's reload command, or sends its signal.
-    pub(super) fn reload(&mut self, now: Time, id: ServiceId, client: ClientId) {
+    pub(super) fn reload(&mut self, now: Time, id: ServiceId, client: ClientId, asked: Asked) {
         let config = &self.services[id].config;
         if config.reload.is_some() {
             let until = now + config.start_timeout;
             self.services[id].reload = Some(Reload { client, process: None, until });
-            self.tell_reload(id, "running its reload command".to_owned());
+            self.tell_deed(id, "reloading", asked, "running its reload command".to_owned());
             self.actions.push(Action::Spawn { service: id, purpose: Purpose::Reload });
         } else if let Some((signal, main)) = config.reload_signal.zip(self.services[id].main()) {
             let next = format!("sending {signal} to main process {}", main.id.pid);
-            self.tell_reload(id, next);
+            self.tell_deed(id, "reloading", asked, next);
             self.deliver(id, client, signal);
         }
     }
 
-    fn tell_reload(&mut self, id: ServiceId, next: String) {
-        let pid = self.services[id].main().map(|main| main.id.pid);
-        self.tell(LogLevel::Info, id, pid, ("reloading", "asked by ctl reload".to_owned(), Some(next)));
+    /// Sends the main process a signal for a client.
+    pub(super) fn signal(&mut self, id: ServiceId, client: ClientId, signal: Signal, asked: Asked) {
+        let Some(pid) = self.services[id].main().map(|main| main.id.pid) else { return };
+        self.tell_deed(id, "signalling", asked, format!("sending {signal} to main process {pid}"));
+        self.deliver(id, client, signal);
     }
 
-    /// Sends the main process a signal for a client.
-    pub(super) fn signal(&mut self, id: ServiceId, client: ClientId, signal: Signal) {
-        let Some(pid) = self.services[id].main().map(|main| main.id.pid) else { return };
-        let next = Some(format!("sending {signal} to main process {pid}"));
-        self.tell(LogLevel::Info, id, Some(pid), ("signalling", "asked by ctl signal".to_owned(), next));
-        self.deliver(id, client, signal);
+    fn tell_deed(&mut self, id: ServiceId, message: &'static str, asked: Asked, next: String) {
+        let pid = self.services[id].main().map(|main| main.id.pid);
+        self.tell(LogLevel::Info, id, pid, (message, Reason::Asked(asked).to_string(), Some(next)));
     }
 
     fn deliver(&mut self, service: ServiceId, client: ClientId, signal: Signal) {

@@ -1,15 +1,14 @@
-//! What clients ask: a change of the goals, or the states. Parses nothing.
-
-use std::time::Duration;
+//! What clients ask: a change of the goals, or what is known. Parses nothing.
 
 use super::{
-    Action, ClientId, ServiceId, Supervisor,
+    Action, Caller, ClientId, ServiceId, Supervisor,
     probe::ProbeRun,
-    state::{Goal, Reason, State},
+    state::{Asked, Goal, Reason, State},
+    story::Tale,
 };
 use crate::{
     config::Kind,
-    protocol::{Failure, Request, Response, Status},
+    protocol::{ALL, Failure, Request, Response},
     time::Time,
 };
 
@@ -31,11 +30,7 @@ pub(super) enum Awaited {
 }
 
 impl Supervisor {
-    pub(super) fn asked(&mut self, now: Time, client: ClientId, request: Request) {
-        if request == Request::Shutdown {
-            self.reply(client, Response::Done);
-            return self.terminate(now, "ctl shutdown");
-        }
+    pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
         let services: Vec<ServiceId> = match request.choose(&known) {
             Ok(chosen) => chosen.into_iter().map(|at| ServiceId(at as u32)).collect(),
@@ -46,22 +41,48 @@ impl Supervisor {
         }
         let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
         let (awaited, waits) = match request {
-            Request::Status { .. }
-            | Request::Logs { .. }
+            Request::Status { measured: true, detail, .. } => {
+                return self.asked_measured(now, client, services, detail);
+            }
+            Request::Status { measured: false, detail, .. } => {
+                return self.reply(client, self.statuses(now, &services, detail));
+            }
+            Request::Why { .. } => {
+                let response = match services.as_slice() {
+                    [id] => self.story(now, *id),
+                    _ => Response::Refused { reason: "a story is of one service".to_owned() },
+                };
+                return self.reply(client, response);
+            }
+            Request::Events { names, after, follow } => {
+                let is_any = names.is_empty() || names.iter().any(|name| name == ALL);
+                return self.asked_events(client, Some(services).filter(|_| !is_any), after, follow);
+            }
+            Request::Logs { .. }
             | Request::Reopen
             | Request::LogLevel { .. }
-            | Request::ReloadConfiguration { .. }
-            | Request::Shutdown => return self.reply(client, self.statuses(now, &services)),
+            | Request::ReloadConfiguration { .. } => {
+                // The shell keeps the output and reads the files, and answers for them.
+                let reason = "this is nothing to decide about".to_owned();
+                return self.reply(client, Response::Refused { reason });
+            }
+            Request::Shutdown => {
+                self.reply(client, Response::Done);
+                return self.terminate(now, &format!("ctl shutdown ({caller})"));
+            }
             Request::Start { wait, .. } => {
-                services.iter().for_each(|&id| self.ask_start(now, id));
+                let asked = self.note_request("start", caller, &services);
+                services.iter().for_each(|&id| self.ask_start(now, id, asked));
                 (Awaited::Goal(Goal::Up), wait)
             }
             Request::Stop { wait, .. } => {
-                self.ask_stop(now, &services);
+                let asked = self.note_request("stop", caller, &services);
+                self.ask_stop(now, &services, asked);
                 (Awaited::Goal(Goal::Down), wait)
             }
             Request::Restart { wait, .. } => {
-                self.ask_restart(now, &services);
+                let asked = self.note_request("restart", caller, &services);
+                self.ask_restart(now, &services, asked);
                 (Awaited::Goal(Goal::Up), wait)
             }
             Request::Check { .. } => {
@@ -69,20 +90,22 @@ impl Supervisor {
                 (Awaited::Checks, true)
             }
             Request::Reload { wait, .. } => {
+                let asked = self.note_request("reload", caller, &services);
                 let awaited = deeds();
-                services.iter().for_each(|&id| self.reload(now, id, client));
+                services.iter().for_each(|&id| self.reload(now, id, client, asked));
                 (awaited, wait)
             }
             Request::Signal { signal, .. } => {
+                let asked = self.note_request("signal", caller, &services);
                 let awaited = deeds();
-                services.iter().for_each(|&id| self.signal(id, client, signal));
+                services.iter().for_each(|&id| self.signal(id, client, signal, asked));
                 (awaited, true)
             }
         };
         if waits {
             self.waiters.push(Waiter { client, services, awaited });
         } else {
-            self.reply(client, self.statuses(now, &services));
+            self.reply(client, self.statuses(now, &services, false));
         }
     }
 
@@ -90,43 +113,49 @@ impl Supervisor {
         self.actions.push(Action::Reply { client, response });
     }
 
+    fn note_request(&mut self, verb: &'static str, caller: Caller, services: &[ServiceId]) -> Asked {
+        services.iter().for_each(|&id| self.remember(Some(id), None, Tale::Request { verb, caller }));
+        Asked { verb, caller }
+    }
+
     /// Why nothing can be done about this request now.
     fn why_not(&self, request: &Request, services: &[ServiceId]) -> Option<String> {
-        let one_by_one = |why: &dyn Fn(ServiceId) -> Option<String>| {
-            let reasons: Vec<String> = services.iter().filter_map(|&id| why(id)).collect();
-            (!reasons.is_empty()).then(|| reasons.join("; "))
-        };
-        match request {
+        let why_one: fn(&Self, ServiceId) -> Option<String> = match request {
             Request::Start { .. }
             | Request::Restart { .. }
             | Request::Reload { .. }
             | Request::Check { .. }
                 if !self.phase.is_managing() =>
             {
-                Some(Reason::Shutdown.to_string())
+                return Some(Reason::Shutdown.to_string());
             }
-            Request::Reload { .. } => one_by_one(&|id| self.why_not_reload(id)),
-            Request::Signal { .. } => one_by_one(&|id| self.why_no_signal(id)),
-            // The shell keeps the output and reads the files, and answers for them.
-            Request::Logs { .. }
-            | Request::Reopen
-            | Request::LogLevel { .. }
-            | Request::ReloadConfiguration { .. } => Some("this is nothing to decide about".to_owned()),
+            Request::Reload { .. } => Self::why_not_reload,
+            Request::Signal { .. } => Self::why_no_signal,
             Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Check { .. }
-            | Request::Shutdown => None,
-        }
+            | Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => return None,
+        };
+        let reasons: Vec<String> = services.iter().filter_map(|&id| why_one(self, id)).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
     pub(super) fn hung_up(&mut self, client: ClientId) {
         self.waiters.retain(|waiter| waiter.client != client);
+        self.unask(client);
+        self.unfollow(client);
     }
 
-    fn ask_start(&mut self, now: Time, id: ServiceId) {
+    fn ask_start(&mut self, now: Time, id: ServiceId, asked: Asked) {
         self.turns.remove(&id);
         self.services[id].want(now);
         match self.services[id].state {
@@ -135,7 +164,7 @@ impl Supervisor {
             | State::Backoff { .. }
             | State::Exited
             | State::Failed => {
-                self.services[id].reason = Reason::Asked("start");
+                self.services[id].reason = Reason::Asked(asked);
                 self.pursue(now, id);
             }
             State::Seeking(_)
@@ -148,37 +177,38 @@ impl Supervisor {
         }
     }
 
-    fn ask_stop(&mut self, now: Time, services: &[ServiceId]) {
+    fn ask_stop(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
         for &id in services {
             let service = &mut self.services[id];
             service.goal = Goal::Down;
+            service.stopped_by = Some(asked);
             service.cause = None;
             service.check_due = false;
         }
         // The shutdown has its own order, which is that of all.
         if self.phase.is_managing() {
-            self.stop_in_order(now, services);
+            self.stop_in_order(now, services, asked);
         }
     }
 
     /// Nothing that is stopped with it comes after it any more.
-    pub(super) fn stop_asked(&mut self, now: Time, id: ServiceId) {
+    pub(super) fn stop_asked(&mut self, now: Time, id: ServiceId, asked: Asked) {
         if !matches!(self.services[id].state, State::Stopped) {
-            self.stop(now, id, Reason::Asked("stop"));
+            self.stop(now, id, Reason::Asked(asked));
         }
     }
 
-    fn ask_restart(&mut self, now: Time, services: &[ServiceId]) {
+    fn ask_restart(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
         services.iter().for_each(|&id| self.services[id].want(now));
-        self.stop_in_order(now, services);
+        self.stop_in_order(now, services, asked);
     }
 
     /// The same, and it is started again.
-    pub(super) fn restart_asked(&mut self, now: Time, id: ServiceId) {
+    pub(super) fn restart_asked(&mut self, now: Time, id: ServiceId, asked: Asked) {
         if self.services[id].state.is_up() {
-            self.stop(now, id, Reason::Asked("restart"));
+            self.stop(now, id, Reason::Asked(asked));
         } else {
-            self.ask_start(now, id);
+            self.ask_start(now, id, asked);
         }
     }
 
@@ -203,7 +233,9 @@ impl Supervisor {
         for Waiter { client, services, awaited } in done {
             let response = match awaited {
                 Awaited::Deeds { failures, .. } if !failures.is_empty() => Response::Failed { failures },
-                Awaited::Deeds { .. } | Awaited::Goal(_) | Awaited::Checks => self.statuses(now, &services),
+                Awaited::Deeds { .. } | Awaited::Goal(_) | Awaited::Checks => {
+                    self.statuses(now, &services, false)
+                }
             };
             self.reply(client, response);
         }
@@ -256,70 +288,9 @@ impl Supervisor {
             | State::Stopping(_) => false,
         }
     }
-
-    fn statuses(&self, now: Time, services: &[ServiceId]) -> Response {
-        let services = services
-            .iter()
-            .map(|&id| {
-                let service = &self.services[id];
-                let runs = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
-                let since = service.main().filter(|_| runs);
-                let since = since.map_or(service.since, |main| main.since);
-                let next_start = match service.state {
-                    State::Backoff { until } => Some(self.wall_clock_to_milliseconds(until)),
-                    State::Stopped
-                    | State::Waiting { .. }
-                    | State::Seeking(_)
-                    | State::Spawning
-                    | State::Starting { .. }
-                    | State::Readying { .. }
-                    | State::Running { .. }
-                    | State::Unhealthy { .. }
-                    | State::Stopping(_)
-                    | State::Exited
-                    | State::Failed => None,
-                };
-                let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
-                Status {
-                    name: service.config.name.to_string(),
-                    state: service.state.name(),
-                    wanted: service.goal == Goal::Up && !matches!(service.state, State::Exited),
-                    pid: service.main().map(|main| main.id.pid),
-                    restarts: service.restarts,
-                    reason: format!("{}{until}", service.full_reason()),
-                    since: self.wall_clock(since),
-                    seconds: now.since(since).as_secs_f64(),
-                    next_start,
-                }
-            })
-            .collect();
-        Response::Services { services }
-    }
-
-    fn wall_clock(&self, at: Time) -> String {
-        let at = at.since_boot();
-        let whole = Duration::from_secs(at.as_secs());
-        humantime::format_rfc3339_seconds(self.boot.checked_add(whole).unwrap_or(self.boot)).to_string()
-    }
-
-    /// For pauses, of which most are shorter than a second.
-    fn wall_clock_to_milliseconds(&self, at: Time) -> String {
-        let at = self.boot.checked_add(at.since_boot()).unwrap_or(self.boot);
-        humantime::format_rfc3339_millis(at).to_string()
-    }
 }
 
 impl super::service::Service {
-    /// Why it is in its state, with what it says of itself and what it takes too much of.
-    fn full_reason(&self) -> String {
-        let mut text = self.reason.to_string();
-        if self.has_processes() {
-            self.says.iter().for_each(|says| text.push_str(&format!("; says: {says}")));
-            self.guard.excess().iter().for_each(|excess| text.push_str(&format!("; {excess}")));
-        }
-        text
-    }
-
     /// It is wanted, and what it did before is forgiven.
     fn want(&mut self, now: Time) {
         self.goal = Goal::Up;

@@ -14,7 +14,9 @@ use super::{
     probe::ProbeRun,
     reload::Reload,
     seek::{DAEMONISING, NAMING},
-    state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    state::{Asked, Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Story,
+    usage::Measured,
 };
 use crate::{
     config::{Kind, Service as ServiceConfig},
@@ -75,6 +77,20 @@ pub(super) struct Service {
     pub(super) guard: Guarded,
     /// Its reload command, while that is at work.
     pub(super) reload: Option<Reload>,
+    /// Who asked for its stop, while it is not wanted for that.
+    pub(super) stopped_by: Option<Asked>,
+    /// The last health check.
+    pub(super) checked: Option<Checked>,
+    pub(super) measured: Option<Measured>,
+    pub(super) story: Story,
+}
+
+/// A health check that is done.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) at: Time,
+    /// What was wrong.
+    pub(super) failure: Option<String>,
 }
 
 /// Why a service has to be started again.
@@ -124,6 +140,10 @@ impl Service {
             announced: None,
             guard: Guarded::default(),
             reload: None,
+            stopped_by: None,
+            checked: None,
+            measured: None,
+            story: Story::default(),
             config: config.clone(),
         }
     }

@@ -8,6 +8,7 @@ use super::{
     Action, Look, Notice, Place, ServiceId, Supervisor, presence,
     service::Service,
     state::{Force, Goal, Reason, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -257,6 +258,8 @@ impl Supervisor {
 
     fn announce(&mut self, level: LogLevel, message: &'static str, cause: String, consequence: &str) {
         let consequence = Some(consequence.to_owned());
+        let tale = Tale::Message { level, message, cause: cause.clone(), consequence: consequence.clone() };
+        self.remember(None, None, tale);
         self.actions.push(Action::Tell(Notice {
             level,
             service: None,

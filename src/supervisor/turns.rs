@@ -2,18 +2,25 @@
 
 use super::{
     ServiceId, Supervisor,
-    state::{Goal, State},
+    state::{Asked, Goal, State},
 };
 use crate::time::Time;
+
+/// A service that is to be stopped once others have been.
+pub(super) struct Turn {
+    /// What comes after it and is stopped with it.
+    behind: Vec<ServiceId>,
+    asked: Asked,
+}
 
 impl Supervisor {
     /// These services are to be stopped, or by their goal stopped and started again: each once those of them that come
     /// after it have been.
-    pub(super) fn stop_in_order(&mut self, now: Time, services: &[ServiceId]) {
+    pub(super) fn stop_in_order(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
         for &id in services {
             let dependents = self.services[id].dependents.iter().copied();
             let behind = dependents.filter(|dependent| services.contains(dependent)).collect();
-            self.turns.insert(id, behind);
+            self.turns.insert(id, Turn { behind, asked });
         }
         self.take_turns(now);
     }
@@ -26,16 +33,16 @@ impl Supervisor {
     /// Stops those whose turn has come.
     pub(super) fn take_turns(&mut self, now: Time) {
         loop {
-            let due = self.turns.iter().filter(|(id, behind)| self.is_due(**id, behind));
-            let due: Vec<ServiceId> = due.map(|(&id, _)| id).collect();
+            let due = self.turns.iter().filter(|(id, turn)| self.is_due(**id, &turn.behind));
+            let due: Vec<(ServiceId, Asked)> = due.map(|(&id, turn)| (id, turn.asked)).collect();
             if due.is_empty() {
                 return;
             }
-            for id in due {
+            for (id, asked) in due {
                 self.turns.remove(&id);
                 match self.services[id].goal {
-                    Goal::Up => self.restart_asked(now, id),
-                    Goal::Down => self.stop_asked(now, id),
+                    Goal::Up => self.restart_asked(now, id, asked),
+                    Goal::Down => self.stop_asked(now, id, asked),
                 }
             }
         }

@@ -154,6 +154,8 @@ impl Judge {
     pub(crate) fn asked(&mut self, now: Time, client: ClientId, request: &Request) {
         let (names, wanted) = match request {
             Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
             | Request::Logs { .. }
             | Request::Reopen
             | Request::LogLevel { .. }

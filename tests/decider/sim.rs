@@ -11,8 +11,8 @@ use musterd::{
     process::{Pid, ProcessId, Table},
     protocol::{Failure, Request, Response, Status},
     supervisor::{
-        Action, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded, ServiceId,
-        Stage, Supervisor, TRANSITIONS,
+        Action, Caller, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded,
+        ServiceId, Stage, Supervisor, TRANSITIONS,
     },
     time::Time,
 };
@@ -32,6 +32,9 @@ const MANY_LOOKS: usize = 200;
 
 /// The client that the simulation itself is.
 const NOBODY: ClientId = ClientId(0);
+
+/// Whose all clients are.
+const CALLER: Caller = Caller { uid: 0, pid: 99 };
 
 /// What musterd is given and what it meets.
 pub(crate) struct Setup {
@@ -91,6 +94,8 @@ impl Sim {
         let manager = Manager {
             shutdown_timeout: setup.shutdown_timeout,
             socket: None,
+            allow_users: Vec::new(),
+            observers: Vec::new(),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             log_times: false,
@@ -278,6 +283,7 @@ impl Sim {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
                 Look::Orphans => Event::Orphans(self.kernel.children()),
+                Look::Usage => Event::Measured(self.table()),
                 Look::Table => {
                     self.tables += 1;
                     Event::Scanned(self.table())
@@ -439,7 +445,7 @@ impl Sim {
         let client = ClientId(self.clients);
         self.write(format!("client {} asks: {}", self.clients, asked(&request)));
         self.judge.asked(self.kernel.now, client, &request);
-        self.step(Event::Asked { client, request });
+        self.step(Event::Asked { client, caller: CALLER, request });
         self.settle();
     }
 
@@ -496,8 +502,9 @@ impl Sim {
     }
 
     pub(crate) fn statuses(&mut self) -> Vec<Status> {
-        let request = Request::Status { names: Vec::new() };
-        let actions = self.supervisor.step(self.kernel.now, Event::Asked { client: NOBODY, request });
+        let request = Request::status(Vec::new());
+        let asked = Event::Asked { client: NOBODY, caller: CALLER, request };
+        let actions = self.supervisor.step(self.kernel.now, asked);
         assert_eq!(actions.len(), 1, "a question changes nothing: {actions:?}");
         match actions.into_iter().next() {
             Some(Action::Reply { response: Response::Services { services }, .. }) => services,
@@ -521,6 +528,7 @@ fn heard(event: &Event) -> String {
     match event {
         Event::Ended { process, exit } => format!("pid {} {exit}", process.pid),
         Event::Orphans(_) => "the children".to_owned(),
+        Event::Measured(_) => "the processes".to_owned(),
         Event::Scanned(_) => "the table".to_owned(),
         other => format!("{other:?}"),
     }
@@ -536,7 +544,9 @@ fn told(notice: &Notice) -> String {
 
 fn asked(request: &Request) -> String {
     let (verb, names) = match request {
-        Request::Status { names } => ("status", names),
+        Request::Status { names, .. } => ("status", names),
+        Request::Events { names, .. } => ("events", names),
+        Request::Why { name } => return format!("why {name}"),
         Request::Start { names, .. } => ("start", names),
         Request::Stop { names, .. } => ("stop", names),
         Request::Restart { names, .. } => ("restart", names),
@@ -566,6 +576,9 @@ fn shown(response: &Response) -> String {
         }
         Response::NoSuchService { names, .. } => format!("no such service {}", names.join(" ")),
         Response::Refused { reason } => format!("refused: {reason}"),
+        Response::Story { events, .. } | Response::Events { events, .. } => {
+            format!("{} events", events.len())
+        }
         Response::Done => "done".to_owned(),
         Response::Failed { failures } => {
             let failure = |Failure { name, reason }: &Failure| format!("{name}: {reason}");

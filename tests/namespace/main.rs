@@ -22,6 +22,7 @@ mod screen;
 mod secrets;
 mod shortage;
 mod shutdown;
+mod siege;
 mod slow;
 mod surroundings;
 mod terminal;
@@ -50,6 +51,7 @@ fn main() {
         output::TESTS,
         shutdown::TESTS,
         control::TESTS,
+        siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
         never::TESTS,

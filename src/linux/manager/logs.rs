@@ -98,6 +98,8 @@ impl Manager {
             }
             Request::ReloadConfiguration { dry_run } => self.reload_asked(*dry_run, &asked.peer),
             Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
