@@ -1,9 +1,11 @@
 //! The words of the control socket: one JSON object a line, a request and then its response. Moves no bytes.
+//! docs/protocol.md tells of them to whoever writes a client.
 
 use std::{collections::BTreeSet, fmt};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::config::LogLevel;
 
@@ -14,6 +16,13 @@ mod story;
 pub use changes::{ChangeKind, Changes, Effect, KeyChange, ServiceChange};
 pub use status::{Fact, Health, Status, Usage};
 pub use story::{Cause, EVENTS_VERSION, ExitWords, Happening, LastExit, What};
+
+/// The version of these words. One that only adds verbs, fields and results stays the same; where a word means something
+/// else than before, it is another one.
+pub const VERSION: u32 = 1;
+
+/// How the refusal of a request that is not understood begins.
+pub const MISUNDERSTOOD: &str = "cannot understand the request";
 
 /// The longest request, in bytes with its newline: room for the names of a thousand services, and little
 /// enough for each client to have one.
@@ -145,12 +154,19 @@ impl Request {
         Request::Status { names, measured: false, detail: false }
     }
 
-    /// Reads one line; the error says what is wrong with it, for the one who sent it.
+    /// Reads one line; the error says what is wrong with it, for the one who sent it. Who does not say which version of
+    /// the protocol he speaks is taken to speak this one.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(line).map_err(|error| format!("cannot understand the request: {error}"))
+        let us = concat!("this is musterd ", env!("CARGO_PKG_VERSION"));
+        let told = |error| format!("{MISUNDERSTOOD}: {error}; {us}, protocol {VERSION}");
+        let mut fields: Map<String, Value> = serde_json::from_slice(line).map_err(told)?;
+        if let Some(protocol) = fields.remove(PROTOCOL).filter(|protocol| *protocol != VERSION) {
+            return Err(format!("{MISUNDERSTOOD}: it is of protocol {protocol}; {us}, protocol {VERSION}"));
+        }
+        serde_json::from_value(Value::Object(fields)).map_err(told)
     }
 
-    /// The request as a line of JSON.
+    /// The request as a line of JSON, with the version of the protocol.
     pub fn to_line(&self) -> Vec<u8> {
         to_line(self)
     }
@@ -334,7 +350,26 @@ pub enum Response {
 }
 
 impl Response {
-    /// The response as a line of JSON.
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// It is not in the words of this version: the manager is another musterd than this.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Spoken {
+            protocol: Option<u32>,
+        }
+        let us = concat!("this musterd ", env!("CARGO_PKG_VERSION"));
+        match serde_json::from_slice(line) {
+            Ok(Spoken { protocol: Some(protocol) }) if protocol != VERSION => {
+                Err(format!("it speaks protocol {protocol}, and {us} protocol {VERSION}"))
+            }
+            _ => serde_json::from_slice(line)
+                .map_err(|error| format!("it speaks otherwise than {us}: {error}")),
+        }
+    }
+
+    /// The response as a line of JSON, with the version of the protocol.
     pub fn to_line(&self) -> Vec<u8> {
         to_line(self)
     }
@@ -446,9 +481,20 @@ mod signal_words {
     }
 }
 
+/// The name of the version of the protocol among the fields.
+const PROTOCOL: &str = "protocol";
+
+/// Words with the version of the protocol behind them.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    #[serde(flatten)]
+    words: &'a T,
+    protocol: u32,
+}
+
 fn to_line(words: &impl Serialize) -> Vec<u8> {
     // Cannot fail: serde_json refuses only foreign `Serialize` code and map keys that are not text.
-    let mut line = serde_json::to_vec(words).unwrap_or_default();
+    let mut line = serde_json::to_vec(&Line { words, protocol: VERSION }).unwrap_or_default();
     line.push(b'\n');
     line
 }
@@ -468,7 +514,7 @@ mod tests {
     #[test]
     fn words_survive_the_way_there_and_back() {
         let request = Request::Restart { names: names(&["web", "db"]), wait: true };
-        assert_eq!(request.to_line(), b"{\"verb\":\"restart\",\"names\":[\"web\",\"db\"]}\n");
+        assert_eq!(request.to_line(), b"{\"verb\":\"restart\",\"names\":[\"web\",\"db\"],\"protocol\":1}\n");
         assert_eq!(Request::parse(&request.to_line()), Ok(request));
         assert_eq!(Request::parse(br#"{"verb":"status"}"#), Ok(status(&[])));
     }
@@ -481,6 +527,7 @@ mod tests {
             (br#"{"verb":"stop"}"#, "missing field `names`"),
             (br#"{"names":[]}"#, "missing field `verb`"),
             (br#"{"verb":"stop","names":"a"}"#, "invalid type: string \"a\""),
+            (br#"{"verb":"status","protocol":2}"#, "it is of protocol 2; this is musterd 0.1.0, protocol 1"),
             (b"GET / HTTP/1.1", "expected value at line 1 column 1"),
             (b"\xff\xfe", "cannot understand the request"),
             (b"", "EOF while parsing"),
@@ -490,6 +537,28 @@ mod tests {
         }
         let deep = format!("{{\"names\":{}", "[".repeat(MAX_REQUEST));
         assert!(Request::parse(deep.as_bytes()).unwrap_err().contains("recursion limit"));
+    }
+
+    #[test]
+    fn an_answer_of_another_version_is_not_taken_for_one_of_this() {
+        let done = Response::Done.to_line();
+        assert_eq!(done, b"{\"result\":\"done\",\"protocol\":1}\n");
+        assert_eq!(Response::parse(&done), Ok(Response::Done));
+        for (line, told) in [
+            (
+                &br#"{"result":"done","protocol":2}"#[..],
+                "it speaks protocol 2, and this musterd 0.1.0 protocol 1",
+            ),
+            (br#"{"poem":true,"protocol":3}"#, "it speaks protocol 3, and"),
+            (
+                br#"{"result":"poem","protocol":1}"#,
+                "it speaks otherwise than this musterd 0.1.0: unknown variant",
+            ),
+            (b"HTTP/1.1 400 Bad Request", "it speaks otherwise than this musterd 0.1.0: expected value"),
+        ] {
+            let error = Response::parse(line).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     table::{self, Look},
 };
 use crate::{
-    protocol::{Failure, Request, Response, StateName, Status},
+    protocol::{Failure, MISUNDERSTOOD, Request, Response, StateName, Status},
     text::{nearest, printable},
 };
 
@@ -84,7 +84,9 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
             Shown { errors: failures.iter().map(told).collect(), code: NOT_AS_WANTED, ..Shown::default() }
         }
         Response::Refused { reason } => {
-            let error = format!("refused: {}", printable(reason));
+            let us = concat!("; this ctl is of musterd ", env!("CARGO_PKG_VERSION"));
+            let us = if reason.starts_with(MISUNDERSTOOD) { us } else { "" };
+            let error = format!("refused: {}{us}", printable(reason));
             Shown { errors: vec![error], code: unanswered(form), ..Shown::default() }
         }
     }

@@ -157,14 +157,23 @@ fn exchange(
         .set_read_timeout(limit)
         .and_then(|()| stream.take(MAX_ANSWER).read_until(b'\n', &mut line));
     if line.last() == Some(&b'\n') {
-        return serde_json::from_slice(&line).map_err(|error| {
-            let own = env!("CARGO_PKG_VERSION");
-            Why::Other(format!("it speaks otherwise than this musterd {own}: {error}"))
-        });
+        let is_musterd = line.starts_with(b"{");
+        let remedy = || if is_musterd { remedy(stream.get_ref()) } else { String::new() };
+        return Response::parse(&line).map_err(|what| Why::Other(what + &remedy()));
     }
     match sent.and(read) {
         Ok(_) => Err(Why::Other("it hung up".to_owned())),
         Err(error) => Err(why(&error, limit)),
+    }
+}
+
+/// How a manager of another version is asked in its own words.
+fn remedy(stream: &UnixStream) -> String {
+    match Peer::of(stream) {
+        Ok(Peer { pid, .. }) if pid > 0 => {
+            format!("; its own program speaks as it does: /proc/{pid}/exe ctl")
+        }
+        Ok(_) | Err(_) => String::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use nix::sys::{
 use nix::unistd::Uid;
 
 use super::{connection::PATIENCE, *};
-use crate::protocol::{StateName, Status};
+use crate::protocol::{MISUNDERSTOOD, StateName, Status};
 
 const TAG: u8 = 7;
 const STATUS: &[u8] = b"{\"verb\":\"status\"}\n";
@@ -186,7 +186,7 @@ fn garbage_is_answered_and_the_connection_ends() {
     let mut house = House::new("garbage");
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\0\xff\xfe\n", b"{\"verb\":\"fly\"}\n", b"\n"] {
         let mut stream = house.client(garbage);
-        assert!(refusal(&mut stream).starts_with("cannot understand the request: "));
+        assert!(refusal(&mut stream).starts_with(MISUNDERSTOOD));
         assert!(has_ended(&mut stream));
         assert_eq!(house.control.next_request(), None);
         assert_eq!(house.control.clients.len(), 0);
