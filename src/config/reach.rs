@@ -28,10 +28,12 @@ const MANAGER: [(&str, Reach); 8] = [
 ];
 
 /// A table stands for all its keys.
-const SERVICE: [(&str, Reach); 39] = [
+const SERVICE: [(&str, Reach); 41] = [
     ("kind", Reach::Restart),
     ("start", Reach::Restart),
     ("stop", Reach::Now),
+    ("reload", Reach::Now),
+    ("reload-signal", Reach::Now),
     ("shell", Reach::Restart),
     ("match", Reach::Now),
     ("interval", Reach::Now),

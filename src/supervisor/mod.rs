@@ -26,6 +26,7 @@ mod probe;
 #[cfg(test)]
 mod properties;
 mod readiness;
+mod reload;
 mod renewal;
 mod requests;
 mod seek;
@@ -35,10 +36,11 @@ mod state;
 mod status;
 mod story;
 mod transitions;
+mod turns;
 mod usage;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
 
@@ -61,6 +63,7 @@ use service::{Cause, Service, Services};
 use shutdown::Phase;
 use state::{Goal, Reason, State};
 use story::{Chronicle, Tale};
+use turns::Turn;
 use usage::Measuring;
 
 /// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
@@ -113,6 +116,8 @@ pub struct Supervisor {
     waiters: Vec<Waiter>,
     /// The services that the configuration has no more, until nothing of them is left.
     leaving: BTreeSet<ServiceId>,
+    /// What is to be stopped once those that come after it have been.
+    turns: BTreeMap<ServiceId, Turn>,
     chronicle: Chronicle,
     measuring: Measuring,
     phase: Phase,
@@ -162,6 +167,7 @@ impl Supervisor {
             ends_before_look: 0,
             waiters: Vec::new(),
             leaving: BTreeSet::new(),
+            turns: BTreeMap::new(),
             chronicle: Chronicle::default(),
             measuring: Measuring::default(),
             phase: Phase::Beginning,
@@ -220,6 +226,7 @@ impl Supervisor {
             Event::Measured(table) => self.measured(now, &table),
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, caller, request } => self.asked(now, client, caller, request),
+            Event::Delivered { client, service, error } => self.done(client, service, error),
             Event::HungUp { client } => self.hung_up(client),
             Event::Reconfigured(new) => self.reconfigure(now, *new),
             Event::Forgotten(service) => self.forget(now, service),
@@ -229,8 +236,9 @@ impl Supervisor {
             self.end_with(now, code, &cause);
         }
         self.end_when_tasks_are_done(now);
+        self.take_turns(now);
         self.proceed_shutdown(now);
-        self.stop_leaving(now);
+        self.forget_what_has_left();
         self.answer_waiters(now);
         self.answer_followers();
         std::mem::take(&mut self.actions)
@@ -352,6 +360,7 @@ impl Supervisor {
                 | State::Failed => {}
             }
             self.probe_due(now, id);
+            self.reload_due(now, id);
         }
     }
 
@@ -382,6 +391,7 @@ impl Supervisor {
             self.looking.remove(&id);
         }
         self.drop_unsuited_probe(id);
+        self.drop_unsuited_reload(id);
         self.await_line(id);
         if is_new {
             let service = &self.services[id];

@@ -1,6 +1,6 @@
 //! What comes after what: a service that is wanted waits until all that it comes after is ready. Starts nothing itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Probing, ServiceId, Supervisor,
@@ -52,7 +52,7 @@ impl Supervisor {
         if self.leaving.contains(&id) {
             Some(format!("{} to be gone, which is removed", service.config.name))
         } else {
-            (!service.is_reached()).then(|| service.awaited())
+            (!service.is_reached() || self.has_turn(id)).then(|| service.awaited())
         }
     }
 
@@ -77,6 +77,33 @@ impl Supervisor {
                 self.services[after].dependents.push(id);
             }
         }
+    }
+
+    /// Whether something that the service waits for does not come by itself, or not soon.
+    pub(super) fn waits_in_vain(&self, id: ServiceId) -> bool {
+        let (mut seen, mut next) = (HashSet::new(), vec![id]);
+        while let Some(waiting) = next.pop() {
+            for &after in &self.services[waiting].after {
+                match self.services[after].state {
+                    _ if self.leaving.contains(&after) => {}
+                    _ if self.services[after].is_reached() || self.has_turn(after) => {}
+                    State::Waiting { .. } if seen.insert(after) => next.push(after),
+                    State::Stopped if self.services[after].goal == Goal::Down => return true,
+                    State::Backoff { .. } | State::Unhealthy { .. } | State::Exited | State::Failed => {
+                        return true;
+                    }
+                    State::Stopped
+                    | State::Waiting { .. }
+                    | State::Seeking(_)
+                    | State::Spawning
+                    | State::Starting { .. }
+                    | State::Readying { .. }
+                    | State::Running { .. }
+                    | State::Stopping(_) => {}
+                }
+            }
+        }
+        false
     }
 
     /// An address that the service waits for answers.

@@ -51,6 +51,7 @@ impl Supervisor {
         added.iter().for_each(|&id| self.services[id].after.extend(&gone));
         let changes: HashMap<&str, &ServiceChange> =
             changes.services.iter().map(|change| (change.name.as_str(), change)).collect();
+        let mut stopped = gone;
         for (&id, config) in ids.iter().zip(services) {
             let change = changes.get(config.name.as_str()).copied();
             change.into_iter().for_each(|change| self.tell_change(id, change));
@@ -61,9 +62,14 @@ impl Supervisor {
                 }
             } else {
                 let restarts = change.is_some_and(|change| change.effect == Effect::Restarts);
-                self.renew(now, id, config, restarts, returned.contains(&id));
+                if self.renew(now, id, config, restarts, returned.contains(&id)) {
+                    stopped.push(id);
+                }
             }
         }
+        let leaving = self.leaving.clone();
+        let reason = |id| if leaving.contains(&id) { Reason::Removed } else { Reason::Reconfigured };
+        self.stop_in_order(now, &stopped, reason);
     }
 
     /// Which keys, not their values: the log may be read by others than the configuration.
@@ -90,21 +96,30 @@ impl Supervisor {
         service.check_due = false;
     }
 
-    /// The service stays; `returns`: it was about to leave.
-    fn renew(&mut self, now: Time, id: ServiceId, config: ServiceConfig, restarts: bool, returns: bool) {
+    /// The service stays (`returns`: it was about to leave); whether it must be stopped to be started anew.
+    fn renew(
+        &mut self,
+        now: Time,
+        id: ServiceId,
+        config: ServiceConfig,
+        restarts: bool,
+        returns: bool,
+    ) -> bool {
         let service = &mut self.services[id];
         if *service.newest_config() == config && !returns {
-            return;
+            return false;
         }
         if returns {
             service.goal = if config.autostart { Goal::Up } else { Goal::Down };
         }
         let restarts = restarts || returns || service.next.is_some();
         if !service.is_under_way() {
-            return self.change_at_rest(now, id, config, restarts);
+            self.change_at_rest(now, id, config, restarts);
+            return false;
         }
         if !restarts {
-            return self.change_in_place(now, id, config);
+            self.change_in_place(now, id, config);
+            return false;
         }
         service.next = Some(Box::new(config));
         if service.goal == Goal::Up {
@@ -113,7 +128,7 @@ impl Supervisor {
         }
         match service.state {
             // What follows heeds the new configuration.
-            State::Stopping(_) | State::Spawning => {}
+            State::Stopping(_) | State::Spawning => false,
             State::Stopped
             | State::Waiting { .. }
             | State::Seeking(_)
@@ -123,7 +138,7 @@ impl Supervisor {
             | State::Unhealthy { .. }
             | State::Backoff { .. }
             | State::Exited
-            | State::Failed => self.stop(now, id, Reason::Reconfigured),
+            | State::Failed => true,
         }
     }
 
@@ -245,20 +260,15 @@ impl Supervisor {
         true
     }
 
-    /// Ends what the configuration has no more, in order; what is over is to be forgotten.
-    pub(super) fn stop_leaving(&mut self, now: Time) {
-        if self.leaving.is_empty() || !self.phase.is_managing() {
-            return;
-        }
-        let leaving: Vec<ServiceId> = self.leaving.iter().copied().collect();
-        self.stop_in_order(now, &leaving, &Reason::Removed, false);
-        let over = leaving.into_iter().filter(|&id| self.is_over(id)).map(Action::Forget);
-        let over: Vec<Action> = over.collect();
+    /// What is over of those that leave is to be forgotten.
+    pub(super) fn forget_what_has_left(&mut self) {
+        let over = self.leaving.iter().copied().filter(|&id| self.is_forgettable(id));
+        let over: Vec<Action> = over.map(Action::Forget).collect();
         self.actions.extend(over);
     }
 
     /// Whether nothing is left of a service that leaves; a probe may be.
-    fn is_over(&self, id: ServiceId) -> bool {
+    fn is_forgettable(&self, id: ServiceId) -> bool {
         self.leaving.contains(&id)
             && self.services[id].state.is_at_rest()
             && self.owners.values().all(|owner| owner.service != id)
@@ -266,13 +276,14 @@ impl Supervisor {
 
     /// Nothing is kept for the service any more.
     pub(super) fn forget(&mut self, now: Time, id: ServiceId) {
-        if !self.is_over(id) {
+        if !self.is_forgettable(id) {
             return;
         }
         let name = self.services[id].config.name.to_string();
         self.announce(LogLevel::Info, "service removed", name, "nothing of it is left");
         self.leaving.remove(&id);
         self.looking.remove(&id);
+        self.turns.remove(&id);
         self.services.remove(id);
         self.waiters.iter_mut().for_each(|waiter| waiter.forget(id));
         self.measuring.forget(id);
@@ -299,6 +310,7 @@ impl Supervisor {
             Event::SpawnFailed { service, .. }
             | Event::LineSeen(service)
             | Event::Notified { service, .. }
+            | Event::Delivered { service, .. }
             | Event::Forgotten(service) => self.services.has(*service),
             Event::Spawned { .. }
             | Event::Tick

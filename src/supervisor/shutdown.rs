@@ -98,6 +98,7 @@ impl Supervisor {
             }
             Phase::Over => return,
         };
+        self.turns.clear();
         self.announce(LogLevel::Info, "shutting down", cause.to_owned(), next);
         for id in self.services.ids() {
             self.services[id].goal = Goal::Down;
@@ -117,11 +118,7 @@ impl Supervisor {
                 hasten = true;
             }
             let hurried = matches!(force, Force::Killed);
-            let all: Vec<ServiceId> = self.services.ids().collect();
-            self.stop_in_order(now, &all, &Reason::Shutdown, hurried);
-            if hasten {
-                all.iter().for_each(|&id| self.kill_if_late(now, id));
-            }
+            self.stop_services(now, hurried, hasten);
             if self.services.iter().all(|service| service.state.is_at_rest()) {
                 let grace = Force::Asked { kill_at: (now + REST_GRACE).min(deadline) };
                 let force = if hurried { Force::Killed } else { grace };
@@ -143,13 +140,13 @@ impl Supervisor {
         self.give_up_at_deadline(now);
     }
 
-    /// Stops those of these services that no other depends on any more; in a hurry all of them.
-    pub(super) fn stop_in_order(&mut self, now: Time, ids: &[ServiceId], reason: &Reason, hurried: bool) {
+    /// Stops what nothing depends on any more; in a hurry everything.
+    fn stop_services(&mut self, now: Time, hurried: bool, hasten: bool) {
         // Nothing runs there that others could need, and nothing may be started.
-        for &id in ids {
+        for id in self.services.ids() {
             match self.services[id].state {
                 State::Waiting { .. } | State::Seeking(_) | State::Spawning | State::Backoff { .. } => {
-                    self.stop(now, id, reason.clone());
+                    self.stop(now, id, Reason::Shutdown);
                 }
                 State::Stopped
                 | State::Stopping(_)
@@ -161,9 +158,10 @@ impl Supervisor {
                 | State::Failed => {}
             }
         }
-        for &id in ids {
+        for id in self.services.ids() {
             let free = self.services[id].dependents.iter().all(|&dependent| self.is_stopped(dependent));
             match self.services[id].state {
+                State::Stopping(_) if hasten => self.kill_if_late(now, id),
                 State::Stopped
                 | State::Waiting { .. }
                 | State::Seeking(_)
@@ -177,7 +175,7 @@ impl Supervisor {
                 | State::Running { .. }
                 | State::Unhealthy { .. } => {
                     if free || hurried {
-                        self.stop(now, id, reason.clone());
+                        self.stop(now, id, Reason::Shutdown);
                     }
                 }
             }
