@@ -3,7 +3,10 @@
 use std::{
     fmt,
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
-    os::{fd::AsRawFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -92,7 +95,26 @@ impl Conversation {
 
     /// Asks it; without a limit the answer may take any time.
     pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-        exchange(&mut self.stream, request, limit).map_err(|what| Failure::Lost(self.path.clone(), what))
+        // Who is refused is told so and cut off, so a failed write may have an answer all the same.
+        let sent = self.send(request);
+        self.receive(limit).map_err(|lost| sent.err().unwrap_or(lost))
+    }
+
+    /// Sends a request, whose answer is to be received.
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), Failure> {
+        let sent = self.stream.get_mut().write_all(&request.to_line());
+        sent.map_err(|error| Failure::Lost(self.path.clone(), told(&error, None)))
+    }
+
+    /// Receives an answer; without a limit it may take any time.
+    pub(super) fn receive(&mut self, limit: Option<Duration>) -> Result<Response, Failure> {
+        receive(&mut self.stream, limit).map_err(|what| Failure::Lost(self.path.clone(), what))
+    }
+}
+
+impl AsFd for Conversation {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.get_ref().as_fd()
     }
 }
 
@@ -132,13 +154,7 @@ fn vouch(stream: UnixStream) -> Result<UnixStream, String> {
     }
 }
 
-fn exchange(
-    stream: &mut BufReader<UnixStream>,
-    request: &Request,
-    limit: Option<Duration>,
-) -> Result<Response, String> {
-    // Who is refused is told so and cut off, so a failed write may have an answer all the same.
-    let sent = stream.get_mut().write_all(&request.to_line());
+fn receive(stream: &mut BufReader<UnixStream>, limit: Option<Duration>) -> Result<Response, String> {
     let mut line = Vec::new();
     let read = stream
         .get_mut()
@@ -149,7 +165,7 @@ fn exchange(
             format!("it speaks otherwise than this musterd {}: {error}", env!("CARGO_PKG_VERSION"))
         });
     }
-    match sent.and(read) {
+    match read {
         Ok(_) => Err("it hung up".to_owned()),
         Err(error) => Err(told(&error, limit)),
     }

@@ -7,13 +7,21 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::LogLevel, protocol::Request};
+use crate::{
+    config::LogLevel,
+    protocol::{ALL, Request},
+};
 
 mod answer;
 mod changes;
 mod client;
+mod detail;
+mod events;
 mod logs;
+mod screen;
 mod table;
+mod watch;
+mod why;
 
 use answer::{Form, Shown};
 use table::Look;
@@ -86,9 +94,24 @@ enum Verb {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
         /// Print an array of JSON objects
+        #[arg(long, conflicts_with = "watch")]
+        json: bool,
+        /// Show them in place, anew each second, until `q` is pressed
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Tell the story of a service: what happened to it and what was decided, with times and causes
+    #[command(after_help = NOTES)]
+    Why {
+        /// The service
+        name: String,
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
+    /// Show what happened to services: each change of state with its cause
+    #[command(after_help = NOTES)]
+    Events(events::Options),
     /// Tell whether all that is wanted runs and is well, for HEALTHCHECK
     #[command(after_help = HEALTH_NOTES)]
     Health,
@@ -143,9 +166,12 @@ impl Verb {
     fn request(&self) -> Request {
         match self {
             Verb::Health => Request::status(Vec::new()),
-            Verb::Status { names, json: _ } => {
-                Request::Status { names: names.clone(), measured: true, detail: names.len() == 1 }
+            Verb::Status { names, watch, json: _ } => {
+                let detail = !watch && matches!(names.as_slice(), [name] if name != ALL);
+                Request::Status { names: names.clone(), measured: true, detail }
             }
+            Verb::Why { name, json: _ } => Request::Why { name: name.clone() },
+            Verb::Events(options) => options.request(),
             Verb::Start(Names { names }) => Request::Start { names: names.clone() },
             Verb::Stop(Names { names }) => Request::Stop { names: names.clone() },
             Verb::Restart(Names { names }) => Request::Restart { names: names.clone() },
@@ -159,9 +185,13 @@ impl Verb {
     /// How long the answer may take: starting and stopping take as long as the services do.
     fn limit(&self) -> Option<Duration> {
         match self {
-            Verb::Status { .. } | Verb::Health | Verb::Logs(_) | Verb::Reopen | Verb::LogLevel { .. } => {
-                Some(STATUS_LIMIT)
-            }
+            Verb::Status { .. }
+            | Verb::Why { .. }
+            | Verb::Events(_)
+            | Verb::Health
+            | Verb::Logs(_)
+            | Verb::Reopen
+            | Verb::LogLevel { .. } => Some(STATUS_LIMIT),
             Verb::Reload { .. } => Some(RELOAD_LIMIT),
             Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
         }
@@ -170,12 +200,15 @@ impl Verb {
     fn form(&self) -> Form {
         match self {
             Verb::Status { json: true, .. }
+            | Verb::Why { json: true, .. }
+            | Verb::Events(_)
             | Verb::Logs(_)
             | Verb::Reopen
             | Verb::LogLevel { .. }
             | Verb::Reload { json: true, .. } => Form::Json,
             Verb::Health => Form::Health,
             Verb::Status { json: false, .. }
+            | Verb::Why { json: false, .. }
             | Verb::Reload { json: false, .. }
             | Verb::Start(_)
             | Verb::Stop(_)
@@ -194,7 +227,10 @@ pub fn run(arguments: &Arguments) -> u8 {
     let place = client::Where::find(named);
     let shown = match &arguments.verb {
         Verb::Logs(options) => logs::run(&place, options, &mut io::stdout()),
-        Verb::Status { .. }
+        Verb::Events(options) => events::run(&place, options, &mut io::stdout()),
+        Verb::Status { watch: true, .. } => watch::run(&place, request, look()),
+        Verb::Status { watch: false, .. }
+        | Verb::Why { .. }
         | Verb::Health
         | Verb::Start(_)
         | Verb::Stop(_)
