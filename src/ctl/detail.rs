@@ -83,3 +83,63 @@ fn health(health: &Health, next: Option<&str>) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{ExitWords, Fact, LastExit};
+
+    #[test]
+    fn everything_that_is_known_has_its_line() {
+        let fact = |name: &str, value: &str| Fact { name: name.to_owned(), value: value.to_owned() };
+        let ended = |time: &str, pid, text: &str| LastExit {
+            time: time.to_owned(),
+            pid,
+            text: text.to_owned(),
+            exit: ExitWords { code: None, signal: None, core: false, oom: false },
+        };
+        let service = Status {
+            name: "web".to_owned(),
+            state: StateName::Running,
+            wanted: true,
+            pid: Some(173),
+            restarts: 1,
+            reason: "restarted: main process 32 killed by SIGKILL".to_owned(),
+            since: "2026-11-21T12:00:00Z".to_owned(),
+            seconds: 192.0,
+            next_check: Some("2026-11-21T12:03:20.000Z".to_owned()),
+            health: Some(Health {
+                well: Some(false),
+                checked: Some("2026-11-21T12:03:10Z".to_owned()),
+                failed: 1,
+                retries: 3,
+                failure: Some("http://127.0.0.1/ answers 503".to_owned()),
+            }),
+            usage: Some(Usage { cpu: 12.5, cpu_over: 1.2, memory: 10_276_045, children: 3 }),
+            detail: vec![fact("start", "/usr/sbin/apache2 -DFOREGROUND"), fact("log", "prefix")],
+            last_exits: vec![
+                ended("2026-11-21T12:00:00.000Z", 32, "killed by SIGKILL"),
+                ended("2026-11-21T11:00:00.000Z", 9, "exited 1"),
+            ],
+            ..Status::default()
+        };
+        assert_eq!(
+            text(&service, Look { width: Some(80), colour: false }),
+            "\
+web: running since 2026-11-21T12:00:00Z (3m 12s)
+  reason      restarted: main process 32 killed by SIGKILL
+  process     173 and 3 more
+  takes       12.5% of a processor over 1s, 9.8 MiB
+  restarts    1
+  health      failed 1 of 3 in a row, checked 2026-11-21T12:03:10Z; next check
+              2026-11-21T12:03:20.000Z: http://127.0.0.1/ answers 503
+  start       /usr/sbin/apache2 -DFOREGROUND
+  log         prefix
+  last exits  2026-11-21T12:00:00.000Z  pid 32 killed by SIGKILL
+              2026-11-21T11:00:00.000Z  pid 9 exited 1
+"
+        );
+        let painted = text(&service, Look { width: None, colour: true });
+        assert!(painted.starts_with("web: \x1b[32mrunning\x1b[0m since"), "{painted}");
+    }
+}

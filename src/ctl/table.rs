@@ -196,6 +196,7 @@ pub(super) fn wrap(text: &str, room: Option<usize>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Usage;
 
     fn service(name: &str, state: StateName, pid: Option<i32>, seconds: f64, reason: &str) -> Status {
         let (name, reason) = (name.to_owned(), reason.to_owned());
@@ -235,27 +236,82 @@ größe    running  1234567  3m 12s  1
         );
     }
 
+    fn measured(service: Status, cpu: f64, memory: u64) -> Status {
+        let usage = Some(Usage { cpu, cpu_over: 1.0, memory, children: 0 });
+        Status { usage, ..service }
+    }
+
+    fn container() -> Vec<Status> {
+        let killed = "restarted: main process 32 killed by SIGKILL";
+        let missing = "cannot execute /srv/db: permission denied; pause of 4s until 2026-11-21T12:00:04.000Z";
+        let apache2 = service("apache2", StateName::Running, Some(173), 12.9, killed);
+        vec![
+            measured(apache2, 0.1, 10_276_045),
+            service("db", StateName::Backoff, None, 3.0, missing),
+            measured(
+                service("sshd", StateName::Running, Some(20), 192.0, "daemonised by pid 19"),
+                250.4,
+                4096,
+            ),
+        ]
+    }
+
     #[test]
-    fn a_narrow_terminal_wraps_reasons_in_their_column() {
-        let services = [service(
-            "web",
-            StateName::Backoff,
-            None,
-            3.0,
-            "main process 32 killed by SIGKILL; trying again in 4s",
-        )];
-        let narrow = |width| table(&services, Look { width: Some(width), colour: false });
+    fn a_wide_terminal_has_reasons_beside_the_rest() {
+        let wide = table(&container(), Look { width: Some(140), colour: false });
         assert_eq!(
-            narrow(62),
+            wide,
             "\
-NAME  STATE    PID  UPTIME  RESTARTS  REASON
-web   backoff  -    -       1         main process 32 killed
-                                      by SIGKILL; trying again
-                                      in 4s
+NAME     STATE    PID  UPTIME  RESTARTS  CPU   MEMORY   REASON
+apache2  running  173  12s     1         0.1%  9.8 MiB  restarted: main process 32 killed by SIGKILL
+db       backoff  -    -       1         -     -        cannot execute /srv/db: permission denied; pause of 4s until
+                                                        2026-11-21T12:00:04.000Z
+sshd     running  20   3m 12s  1         250%  4 KiB    daemonised by pid 19
 "
         );
-        assert_eq!(narrow(40), table(&services, PIPE));
-        assert_eq!(narrow(200), table(&services, PIPE));
+        assert!(wide.lines().all(|line| line.chars().count() <= 140));
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_them_below() {
+        let narrow = table(&container(), Look { width: Some(80), colour: false });
+        assert_eq!(
+            narrow,
+            "\
+NAME     STATE    PID  UPTIME  RESTARTS  CPU   MEMORY
+apache2  running  173  12s     1         0.1%  9.8 MiB
+  restarted: main process 32 killed by SIGKILL
+db       backoff  -    -       1         -     -
+  cannot execute /srv/db: permission denied; pause of 4s until
+  2026-11-21T12:00:04.000Z
+sshd     running  20   3m 12s  1         250%  4 KiB
+  daemonised by pid 19
+"
+        );
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80));
+        let short = [service("web", StateName::Running, Some(2), 0.0, "started")];
+        let beside = table(&short, PIPE);
+        assert_eq!(table(&short, Look { width: Some(60), colour: false }), beside);
+    }
+
+    #[test]
+    fn a_line_in_place_is_no_wider_than_the_terminal() {
+        for (width, last) in [
+            (140, "sshd     running  20   3m 12s  1         250%  4 KiB    daemonised by pid 19"),
+            (66, "sshd     running  20   3m 12s  1         250%  4 KiB    daemonise…"),
+            (20, "sshd     running  2…"),
+            (1, "…"),
+            (0, ""),
+        ] {
+            let look = Look { width: Some(width), colour: true };
+            let lines = lines(&container(), look);
+            let plain: Vec<String> = lines
+                .iter()
+                .map(|line| line.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", ""))
+                .collect();
+            assert_eq!((plain.len(), plain[3].as_str()), (4, last));
+            assert!(plain.iter().all(|line| line.chars().count() <= width), "{plain:?}");
+        }
     }
 
     #[test]

@@ -100,3 +100,79 @@ fn ended(exit: &ExitWords) -> String {
         ExitWords { .. } => "ended".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogLevel;
+
+    fn event(time: &str, pid: Option<i32>, what: What) -> Happening {
+        let time = format!("2026-11-21T{time}Z");
+        Happening { number: 1, time, service: Some("web".to_owned()), pid, what }
+    }
+
+    fn state(from: StateName, to: StateName, reason: &str) -> What {
+        What::State { from, to, cause: crate::protocol::Cause::Exit, reason: reason.to_owned() }
+    }
+
+    fn message(message: &str, cause: &str, consequence: Option<&str>) -> What {
+        let (message, cause) = (message.to_owned(), cause.to_owned());
+        What::Message { level: LogLevel::Info, message, cause, consequence: consequence.map(str::to_owned) }
+    }
+
+    fn exit(code: Option<i32>, signal: Option<&str>) -> What {
+        What::Exit(ExitWords { code, signal: signal.map(str::to_owned), core: signal.is_some(), oom: false })
+    }
+
+    #[test]
+    fn a_story_has_times_states_and_causes() {
+        use StateName::{Backoff, Running, Starting, Stopped, Stopping};
+        let events = [
+            event("12:00:00.000", None, state(Stopped, Starting, "looked for among the processes")),
+            event("12:00:00.002", Some(7), message("started", "it was not running", None)),
+            event("12:00:00.002", Some(7), state(Starting, Running, "started")),
+            event("12:00:05.100", Some(7), exit(None, Some("SIGSEGV"))),
+            event("12:00:05.100", None, state(Running, Starting, "main process 7 killed by SIGSEGV")),
+            event("12:00:05.101", Some(9), message("started", "main process 7 killed by SIGSEGV", None)),
+            event("12:00:05.101", Some(9), state(Starting, Running, "restarted")),
+            event("12:00:05.200", Some(9), exit(Some(1), None)),
+            event("12:00:05.200", None, state(Running, Starting, "main process 9 exited 1")),
+            event("12:00:05.200", None, state(Starting, Backoff, "main process 9 exited 1; pause of 250ms")),
+            event(
+                "12:00:05.200",
+                Some(9),
+                message("ended", "main process 9 exited 1", Some("starting again in 250ms")),
+            ),
+            event("12:00:06.000", None, What::Request { verb: "stop".to_owned(), uid: 0, client: 99 }),
+            event("12:00:06.000", None, state(Stopping, Stopped, "asked by ctl stop (uid 0, pid 99)")),
+            event("12:00:07.000", None, What::Unknown),
+        ];
+        let service = Status {
+            name: "web".to_owned(),
+            reason: "asked by ctl stop (uid 0, pid 99)".to_owned(),
+            since: "2026-11-21T12:00:06Z".to_owned(),
+            seconds: 61.0,
+            ..Status::default()
+        };
+        let told = text(&service, &events, 3, Look { width: Some(80), colour: false });
+        assert_eq!(
+            told,
+            "\
+web: stopped since 2026-11-21T12:00:06Z (1m 1s)
+asked by ctl stop (uid 0, pid 99)
+
+3 earlier events are forgotten
+2026-11-21 (UTC)
+12:00:00.000  stopped → starting  looked for among the processes
+12:00:00.002  starting → running  started (pid 7): it was not running
+12:00:05.100  running → starting  process 7 killed by SIGSEGV (core dumped)
+12:00:05.101  starting → running  started (pid 9): main process 7 killed by
+                                  SIGSEGV
+12:00:05.200  running → backoff   ended (pid 9): main process 9 exited 1;
+                                  starting again in 250ms
+12:00:06.000  stopping → stopped  ctl stop by uid 0 (pid 99)
+12:00:07.000                      something that this musterd has no words for
+"
+        );
+    }
+}
