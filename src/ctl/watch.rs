@@ -221,7 +221,7 @@ impl Watch<'_> {
             let told = format!("no answer from the manager: {}; trying again", printable(trouble));
             return paint(told, "\x1b[31m");
         }
-        let missed: Vec<String> = answer::missed(&self.services).map(|name| printable(name)).collect();
+        let missed: Vec<String> = answer::missed(&self.services).map(printable).collect();
         let all =
             format!("{} service{}", self.services.len(), if self.services.len() == 1 { "" } else { "s" });
         match missed.len() {
