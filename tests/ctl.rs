@@ -92,13 +92,18 @@ impl Transcript {
             Some(answer) => {
                 let answer = format!("{answer}\n");
                 let (request, output) = converse(folder.ctl(arguments), &folder.socket(), &answer);
+                // Each is of the same version.
+                let request = request.replace(",\"protocol\":1}", "}");
                 self.0 += &format!("→ {request}");
                 output
             }
             None => folder.ctl(arguments).output().unwrap(),
         };
-        let replace =
-            |text: Vec<u8>| String::from_utf8(text).unwrap().replace(folder.0.to_str().unwrap(), "/FOLDER");
+        let us = format!("/proc/{}/", std::process::id());
+        let replace = |text: Vec<u8>| {
+            let text = String::from_utf8(text).unwrap();
+            text.replace(folder.0.to_str().unwrap(), "/FOLDER").replace(&us, "/proc/PID/")
+        };
         self.0 += &replace(output.stdout);
         for error in replace(output.stderr).lines() {
             self.0 += format!("! {error}").trim_end();
@@ -311,6 +316,9 @@ fn errors_say_what_to_do() {
     );
     say(&["status"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
     say(&["status"], r#"{"result":"poem","lines":[]}"#);
+    say(&["status"], r#"{"result":"services","services":[],"protocol":2}"#);
+    let told = "cannot understand the request: unknown variant `status`; this is musterd 0.0.9, protocol 1";
+    say(&["status"], &format!(r#"{{"result":"refused","reason":"{told}","protocol":1}}"#));
     say(&["status"], r#"HTTP/1.1 400 Bad Request"#);
     transcript.say(&folder, &[], None);
     transcript.say(&folder, &["start"], None);

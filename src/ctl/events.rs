@@ -8,6 +8,7 @@ use std::{
 use super::{
     STATUS_LIMIT, UNWRITTEN,
     answer::{self, Form, Shown},
+    ask::with_names,
     client::{Conversation, Failure, Where},
     why::{told, way},
 };
@@ -19,7 +20,7 @@ use crate::{
 /// What is asked for.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// The services; without a name all, and musterd itself
+    /// The services: names, or patterns such as 'web*'; without any all, and musterd itself
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Go on with what comes
@@ -39,18 +40,18 @@ impl Options {
 
 /// Writes the events that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
-    let lost = |failure: &Failure| Shown {
-        errors: vec![failure.to_string()],
-        code: answer::unanswered(Form::Json),
-        ..Shown::default()
-    };
+    let lost = |failure: &Failure| answer::failed(failure, Form::Json);
     let mut conversation = match Conversation::open(place) {
         Ok(conversation) => conversation,
         Err(failure) => return lost(&failure),
     };
+    let names = match with_names(&mut conversation, options.request(), Form::Json) {
+        Ok(request) => request.names().to_vec(),
+        Err(shown) => return shown,
+    };
     let (mut after, mut follow) = (0, false);
     loop {
-        let request = Request::Events { names: options.names.clone(), after, follow };
+        let request = Request::Events { names: names.clone(), after, follow };
         // While nothing happens, nothing is said.
         let limit: Option<Duration> = if follow { None } else { Some(STATUS_LIMIT) };
         let (events, next, missed, more) = match conversation.ask(&request, limit) {

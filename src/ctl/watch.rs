@@ -8,9 +8,10 @@ use rustix::{
 };
 
 use super::{
-    NO_ANSWER, STATUS_LIMIT, UNWRITTEN,
+    STATUS_LIMIT, UNWRITTEN,
     answer::{self, Form, Shown},
-    client::{self, Conversation, Failure, Where},
+    ask,
+    client::{Conversation, Failure, Where},
     screen::{Screen, Wish},
     table::{self, Look},
 };
@@ -60,12 +61,8 @@ pub(super) fn run(place: &Where, request: Request, look: Look) -> Shown {
         request,
     };
     // A name that no service has, and a manager that never was there, are told as ever.
-    match client::ask(place, &watch.request, Some(STATUS_LIMIT)) {
-        Ok(Response::Services { services }) => watch.services = services,
-        Ok(response) => return answer::show(&watch.request, &response, Form::Table(look)),
-        Err(failure) => {
-            return Shown { errors: vec![failure.to_string()], code: NO_ANSWER, ..Shown::default() };
-        }
+    if let Err(shown) = watch.begin() {
+        return shown;
     }
     match Screen::enter().and_then(|screen| watch.turn_on(&screen)) {
         Ok(code) => Shown { code, ..Shown::default() },
@@ -76,6 +73,20 @@ pub(super) fn run(place: &Where, request: Request, look: Look) -> Shown {
 }
 
 impl Watch<'_> {
+    fn begin(&mut self) -> Result<(), Shown> {
+        let form = Form::Table(self.look);
+        let failed = |failure: Failure| answer::failed(&failure, form);
+        let mut conversation = Conversation::open(self.place).map_err(failed)?;
+        self.request = ask::with_names(&mut conversation, self.request.clone(), form)?;
+        match conversation.ask(&self.request, Some(STATUS_LIMIT)).map_err(failed)? {
+            Response::Services { services } => {
+                self.services = services;
+                Ok(())
+            }
+            response => Err(answer::show(&self.request, &response, form)),
+        }
+    }
+
     /// Goes on until somebody quits; returns the exit code.
     fn turn_on(&mut self, screen: &Screen) -> io::Result<u8> {
         loop {
@@ -134,6 +145,9 @@ impl Watch<'_> {
         match failure {
             Failure::Nobody(_) => self.lose("nobody listens on its socket"),
             Failure::Lost(_, what) => self.lose(what),
+            Failure::Late(_, limit) => {
+                self.lose(&format!("nothing came within {}", humantime::format_duration(*limit)));
+            }
         }
     }
 

@@ -497,6 +497,10 @@ impl Manager {
                     tracing::warn!(pid = process.pid, signal, cause = %error, "cannot signal");
                 }
             },
+            Action::Deliver { client, service, process, signal } => {
+                let error = self.watcher.signal(process, signal).err().map(|error| error.to_string());
+                return vec![Event::Delivered { client, service, error }];
+            }
             Action::Reply { client, response } => {
                 if let Some(control) = self.endpoint.control() {
                     control.reply(&self.epoll, client, &response, self.now);

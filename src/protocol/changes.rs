@@ -47,7 +47,7 @@ pub enum ChangeKind {
 pub struct KeyChange {
     /// The key inside its table.
     pub key: String,
-    /// Its value before, as TOML; of a secret its file. `None`: it had none.
+    /// Its value before, as TOML; of a secret its file. Null: it had none.
     pub old: Option<String>,
     /// Its value from now on.
     pub new: Option<String>,

@@ -79,6 +79,7 @@ impl Supervisor {
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process, leads_session),
             Purpose::Stop => self.stopper_spawned(id, process),
+            Purpose::Reload => self.reload_spawned(id, process),
             Purpose::Probe(probing) => self.probe_spawned(now, id, probing, process),
         }
     }
@@ -116,6 +117,7 @@ impl Supervisor {
                 self.start_failed(now, id, error, None);
             }
             Purpose::Stop => self.stopper_failed(id, error),
+            Purpose::Reload => self.reload_over(id, Err(error)),
             Purpose::Probe(probing) => self.probe_failed_to_start(now, id, probing, error),
         }
     }
@@ -172,6 +174,7 @@ impl Supervisor {
             return self.probe_ended(now, id, process, exit);
         }
         self.actions.push(Action::FlushOutput(id));
+        self.reload_ended(id, process, exit);
         if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
             self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
         }

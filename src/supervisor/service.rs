@@ -12,6 +12,7 @@ use super::{
     notify::Announced,
     pattern::{Launcher, Pattern},
     probe::ProbeRun,
+    reload::Reload,
     seek::{DAEMONISING, NAMING},
     state::{Asked, Found, Goal, Gone, Main, Reason, Seek, State},
     story::Story,
@@ -74,6 +75,8 @@ pub(super) struct Service {
     /// The process that it announced as its main process, to be looked for in the table.
     pub(super) announced: Option<Announced>,
     pub(super) guard: Guarded,
+    /// Its reload command, while that is at work.
+    pub(super) reload: Option<Reload>,
     /// Who asked for its stop, while it is not wanted for that.
     pub(super) stopped_by: Option<Asked>,
     /// The last health check.
@@ -136,6 +139,7 @@ impl Service {
             says: None,
             announced: None,
             guard: Guarded::default(),
+            reload: None,
             stopped_by: None,
             checked: None,
             measured: None,
@@ -182,7 +186,8 @@ impl Service {
             | State::Failed => None,
         };
         let probe = self.probe.as_ref().and_then(ProbeRun::deadline);
-        check.into_iter().chain(own).chain(probe).min()
+        let reload = self.reload.as_ref().map(|reload| reload.until);
+        check.into_iter().chain(own).chain(probe).chain(reload).min()
     }
 
     /// Whether there are processes whose end no event may have told of.

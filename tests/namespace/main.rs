@@ -16,6 +16,7 @@ mod orphans;
 mod output;
 mod player;
 mod presence;
+mod protocol;
 mod readiness;
 #[path = "../common/screen.rs"]
 mod screen;
@@ -43,6 +44,7 @@ fn main() {
     }
     let tests = [
         presence::TESTS,
+        protocol::TESTS,
         readiness::TESTS,
         adoption::TESTS,
         matching::TESTS,
