@@ -72,6 +72,14 @@ pub(super) struct Service {
     /// The process that it announced as its main process, to be looked for in the table.
     pub(super) announced: Option<Announced>,
     pub(super) guard: Guarded,
+    pub(super) aftermath: Option<Aftermath>,
+}
+
+/// A crash that left nobody in its session. Whether it left processes in others is looked for once the service has been
+/// started again: those are on their own.
+pub(super) struct Aftermath {
+    pub(super) gone: Gone,
+    pub(super) look: Look,
 }
 
 /// Why a service has to be started again.
@@ -120,6 +128,7 @@ impl Service {
             says: None,
             announced: None,
             guard: Guarded::default(),
+            aftermath: None,
             config: config.clone(),
         }
     }
@@ -142,7 +151,13 @@ impl Service {
             | State::Exited
             | State::Failed => None,
         };
-        needed.max(self.check_due.then_some(Look::Table))
+        let aftermath = self.aftermath.as_ref().map(|aftermath| aftermath.look);
+        needed.max(aftermath).max(self.check_due.then_some(Look::Table))
+    }
+
+    /// Of two crashes before a look, the first reaches further back.
+    pub(super) fn crashed(&mut self, gone: Gone) {
+        self.aftermath.get_or_insert(Aftermath { gone, look: Look::Orphans });
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
