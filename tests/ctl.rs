@@ -90,13 +90,18 @@ impl Transcript {
             Some(answer) => {
                 let answer = format!("{answer}\n");
                 let (request, output) = converse(folder.ctl(arguments), &folder.socket(), &answer);
+                // Each is of the same version.
+                let request = request.replace(",\"protocol\":1}", "}");
                 self.0 += &format!("→ {request}");
                 output
             }
             None => folder.ctl(arguments).output().unwrap(),
         };
-        let replace =
-            |text: Vec<u8>| String::from_utf8(text).unwrap().replace(folder.0.to_str().unwrap(), "/FOLDER");
+        let us = format!("/proc/{}/", std::process::id());
+        let replace = |text: Vec<u8>| {
+            let text = String::from_utf8(text).unwrap();
+            text.replace(folder.0.to_str().unwrap(), "/FOLDER").replace(&us, "/proc/PID/")
+        };
         self.0 += &replace(output.stdout);
         for error in replace(output.stderr).lines() {
             self.0 += format!("! {error}").trim_end();
@@ -190,6 +195,47 @@ fn logs_are_lines_with_marks() {
     transcript.check("logs");
 }
 
+fn a_reload_shows_what_it_changes() {
+    let folder = Folder::new("reload");
+    let mut transcript = Transcript::default();
+    let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
+    let key = |key: &str, old: &str, new: &str, effect: &str| {
+        format!(r#"{{"key":"{key}","old":{old},"new":{new},"effect":"{effect}"}}"#)
+    };
+    let service = |name: &str, change: &str, effect: &str, keys: &[String]| {
+        let keys = keys.join(",");
+        format!(r#"{{"name":"{name}","change":"{change}","effect":"{effect}","keys":[{keys}]}}"#)
+    };
+    let start = key("start", r#""\"/srv/web\"""#, r#""\"/srv/web -v\"""#, "restarts");
+    let interval = key("interval", r#""\"60s\"""#, r#""\"5s\"""#, "applied");
+    let secret = key("environment.KEY", "null", r#""{ file = \"/run/secrets/key\" }""#, "restarts");
+    let services = [
+        service("web", "changed", "restarts", &[start, secret, interval.clone()]),
+        service("api", "changed", "applied", &[interval]),
+        service("db", "added", "applied", &[key("start", "null", r#""\"/srv/db\"""#, "applied")]),
+        service("old\\u001b[2J", "removed", "restarts", &[]),
+    ];
+    let manager = [
+        key("log-level", r#""\"info\"""#, r#""\"debug\"""#, "applied"),
+        key("socket", "null", r#""\"/run/x.sock\"""#, "needs-new-start"),
+    ];
+    let answer = |dry_run: bool, manager: &[String], services: &[String], unchanged: usize| {
+        let (manager, services) = (manager.join(","), services.join(","));
+        format!(
+            r#"{{"result":"changes","dry_run":{dry_run},"manager":[{manager}],"services":[{services}],"unchanged":{unchanged},"warnings":["/etc/musterd.toml:2:1: x"]}}"#
+        )
+    };
+    say(&["reload"], &answer(false, &manager, &services, 3));
+    say(&["reload", "--dry-run"], &answer(true, &[], &services[..1], 1));
+    say(&["reload"], &answer(false, &[], &[], 4));
+    say(&["reload", "--json"], &answer(false, &[], &services[1..2], 4));
+    let report = r#"/etc/musterd.toml:2:12: cannot use interval \"0s\"\n    2 | x\n      | ^\n"#;
+    say(&["reload"], &format!(r#"{{"result":"wrong-configuration","report":"{report}","count":"1 error"}}"#));
+    say(&["reload"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
+    transcript.say(&folder, &["reload", "--help"], None);
+    transcript.check("reload");
+}
+
 fn errors_say_what_to_do() {
     let folder = Folder::new("errors");
     let mut transcript = Transcript::default();
@@ -202,6 +248,9 @@ fn errors_say_what_to_do() {
     );
     say(&["status"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
     say(&["status"], r#"{"result":"poem","lines":[]}"#);
+    say(&["status"], r#"{"result":"services","services":[],"protocol":2}"#);
+    let told = "cannot understand the request: unknown variant `status`; this is musterd 0.0.9, protocol 1";
+    say(&["status"], &format!(r#"{{"result":"refused","reason":"{told}","protocol":1}}"#));
     say(&["status"], r#"HTTP/1.1 400 Bad Request"#);
     transcript.say(&folder, &[], None);
     transcript.say(&folder, &["start"], None);
@@ -300,6 +349,7 @@ fn main() {
         ("health_names_what_is_not_well", health_names_what_is_not_well as fn(), false),
         ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
         ("logs_are_lines_with_marks", logs_are_lines_with_marks as fn(), false),
+        ("a_reload_shows_what_it_changes", a_reload_shows_what_it_changes as fn(), false),
         ("errors_say_what_to_do", errors_say_what_to_do as fn(), false),
         ("help_tells_of_exit_codes_and_sockets", help_tells_of_exit_codes_and_sockets as fn(), false),
         ("fields_of_a_newer_manager_are_no_trouble", fields_of_a_newer_manager_are_no_trouble as fn(), false),

@@ -42,8 +42,9 @@ mod warnings;
 mod words;
 
 pub use check::Provenance;
+pub use choices::parse_signal;
 pub use json_schema::json_schema;
-pub(crate) use limits::resources;
+pub(crate) use limits::{resource_name, resources};
 pub use load::{Sources, Variables, load, socket};
 pub use log::{Destination, LogFile, Logging, Overflow};
 pub use matching::{Match, Regex, User};
@@ -58,6 +59,7 @@ pub use service::{
 pub use surroundings::{
     Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };
+pub(crate) use words::quote;
 
 /// Everything that musterd was told, validated.
 #[derive(Clone, Debug)]
@@ -77,6 +79,10 @@ pub struct Manager {
     pub shutdown_timeout: Duration,
     /// The control socket; `None`: `musterd.sock` in the first writable of /run, $XDG_RUNTIME_DIR, /tmp.
     pub socket: Option<PathBuf>,
+    /// Who may ask everything over the control socket, besides root and musterd's own user.
+    pub allow_users: Vec<User>,
+    /// Who may ask there what changes nothing.
+    pub observers: Vec<User>,
     /// The form of the output.
     pub log_format: LogFormat,
     /// Which of musterd's own messages are told.

@@ -124,7 +124,7 @@ mod tests {
     fn service(name: &str, state: StateName, pid: Option<i32>, seconds: f64, reason: &str) -> Status {
         let (name, reason) = (name.to_owned(), reason.to_owned());
         let since = "2026-11-21T12:00:00Z".to_owned();
-        Status { name, state, wanted: true, pid, restarts: 1, reason, since, seconds, next_start: None }
+        Status { name, state, wanted: true, pid, restarts: 1, reason, since, seconds, ..Status::default() }
     }
 
     const PIPE: Look = Look { width: None, colour: false };

@@ -22,9 +22,10 @@ use rustix::{
 mod commands;
 mod descriptors;
 mod logs;
+mod reload;
 
 use super::{
-    control::Control,
+    control::{Control, Guests},
     endpoint::Endpoint,
     log::{Log, wall_clock},
     named,
@@ -42,7 +43,7 @@ use super::{
 use crate::{
     config::{Config, LogLevel, ReadyRule},
     process::{Pid, ProcessId, Table},
-    supervisor::{Action, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
+    supervisor::{Action, Caller, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::cannot,
     time::Time,
 };
@@ -136,7 +137,13 @@ impl Manager {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot("make an epoll"))?;
         epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
         let now = clock();
-        let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
+        let (endpoint, folder) = Endpoint::open(
+            config.manager.socket.as_deref(),
+            Guests::of(&config.manager),
+            &epoll,
+            CONTROL,
+            now,
+        )?;
         let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
@@ -407,7 +414,8 @@ impl Manager {
     fn answer_requests(&mut self) {
         while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
             if let Some(asked) = self.serve_output(asked) {
-                self.feed(Event::Asked { client: asked.client, request: asked.request });
+                let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid };
+                self.feed(Event::Asked { client: asked.client, caller, request: asked.request });
                 self.look_around();
             }
         }
@@ -424,6 +432,15 @@ impl Manager {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
                 Look::Orphans => Event::Orphans(self.orphans()),
+                Look::Usage => {
+                    self.reserve.release();
+                    let scanned = table::scan(&self.scanner, |_| false);
+                    self.reserve.refill();
+                    match scanned {
+                        Ok(table) => Event::Measured(table),
+                        Err(error) => Event::ScanFailed { error: error.to_string() },
+                    }
+                }
                 Look::Table => {
                     self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
@@ -480,6 +497,10 @@ impl Manager {
                     tracing::warn!(pid = process.pid, signal, cause = %error, "cannot signal");
                 }
             },
+            Action::Deliver { client, service, process, signal } => {
+                let error = self.watcher.signal(process, signal).err().map(|error| error.to_string());
+                return vec![Event::Delivered { client, service, error }];
+            }
             Action::Reply { client, response } => {
                 if let Some(control) = self.endpoint.control() {
                     control.reply(&self.epoll, client, &response, self.now);

@@ -13,6 +13,7 @@ pub(crate) mod fuzzing;
 mod history;
 mod identity;
 mod lines;
+mod lock;
 pub mod log;
 mod log_file;
 pub mod manager;

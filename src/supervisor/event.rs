@@ -1,5 +1,7 @@
 //! What the decider hears and what it asks for. Data only.
 
+use std::fmt;
+
 use crate::{
     config::{LogLevel, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
@@ -14,6 +16,21 @@ pub struct ServiceId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
 
+/// Whose process a client of the control socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its user ID.
+    pub uid: u32,
+    /// Its PID; 0 where it lies outside musterd's PID namespace.
+    pub pid: Pid,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}, pid {}", self.uid, self.pid)
+    }
+}
+
 /// What a command is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -21,6 +38,8 @@ pub enum Purpose {
     Start,
     /// The service's `stop`.
     Stop,
+    /// The service's `reload`.
+    Reload,
     /// A probe: its exit code tells, 0 is success.
     Probe(Probing),
 }
@@ -112,7 +131,9 @@ pub enum Event {
     Orphans(Option<Vec<Pid>>),
     /// The answer to `Look::Table`.
     Scanned(Table),
-    /// `Look::Table` could not be done; it is asked for again after a pause.
+    /// The answer to `Look::Usage`.
+    Measured(Table),
+    /// `Look::Table` or `Look::Usage` could not be done; it is asked for again after a pause.
     ScanFailed {
         /// Why.
         error: String,
@@ -121,8 +142,19 @@ pub enum Event {
     Asked {
         /// Who.
         client: ClientId,
+        /// Who that is.
+        caller: Caller,
         /// What.
         request: Request,
+    },
+    /// An `Action::Deliver` was done, or could not be.
+    Delivered {
+        /// Who asked.
+        client: ClientId,
+        /// Whose main process was meant.
+        service: ServiceId,
+        /// Why it could not be done.
+        error: Option<String>,
     },
     /// A client that had asked does not wait for its answer any more; what it asked for is done all the same.
     HungUp {
@@ -155,6 +187,17 @@ pub enum Action {
         /// The signal's number.
         signal: i32,
     },
+    /// Send a signal that a client asked for to exactly this process; answered by `Delivered`.
+    Deliver {
+        /// Who asked.
+        client: ClientId,
+        /// Whose main process it is.
+        service: ServiceId,
+        /// The process.
+        process: ProcessId,
+        /// The signal's number.
+        signal: i32,
+    },
     /// Answer a client.
     Reply {
         /// Who asked.
@@ -180,6 +223,9 @@ pub enum Action {
 /// What the decider must see before it can go on; asked once all events at hand have been stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
+    /// The whole process table, without what takes longer to be read (arguments, executable, environment): somebody
+    /// wants to know what the services take.
+    Usage,
     /// musterd's own children: whether a process that ended left some behind.
     Orphans,
     /// The whole process table.

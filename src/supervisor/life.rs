@@ -7,6 +7,7 @@ use super::{
     pattern::Launcher,
     policy::{self, Verdict},
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -19,7 +20,13 @@ const NOT_EXECUTED: u8 = 127;
 
 impl Supervisor {
     pub(super) fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
-        let reason = self.services[id].reason.clone();
+        let service = &self.services[id];
+        let reason = match (seek.gone, &service.state) {
+            (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
+                Reason::Gone(gone)
+            }
+            (Some(_) | None, _) => service.reason.clone(),
+        };
         self.set(now, id, State::Seeking(seek), reason);
     }
 
@@ -72,6 +79,7 @@ impl Supervisor {
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process, leads_session),
             Purpose::Stop => self.stopper_spawned(id, process),
+            Purpose::Reload => self.reload_spawned(id, process),
             Purpose::Probe(probing) => self.probe_spawned(now, id, probing, process),
         }
     }
@@ -97,7 +105,7 @@ impl Supervisor {
             self.run(now, id, main);
         }
         if self.services[id].goal == Goal::Down {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.stop(now, id, reason);
         }
     }
@@ -109,6 +117,7 @@ impl Supervisor {
                 self.start_failed(now, id, error, None);
             }
             Purpose::Stop => self.stopper_failed(id, error),
+            Purpose::Reload => self.reload_over(id, Err(error)),
             Purpose::Probe(probing) => self.probe_failed_to_start(now, id, probing, error),
         }
     }
@@ -141,7 +150,7 @@ impl Supervisor {
             self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
         }
         if !is_wanted {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.set(now, id, State::Stopped, reason);
         } else {
             self.go_on(now, id);
@@ -165,6 +174,10 @@ impl Supervisor {
             return self.probe_ended(now, id, process, exit);
         }
         self.actions.push(Action::FlushOutput(id));
+        self.reload_ended(id, process, exit);
+        if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
+            self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
+        }
         match &self.services[id].state {
             State::Readying { main, .. }
             | State::Running { main }
@@ -202,11 +215,12 @@ impl Supervisor {
         }
     }
 
-    /// Whether it is enough for a new start that the session of what crashed is empty. A shutdown wants to know of all
-    /// that is left first; of a launcher all else that it left is the service.
+    /// Whether it is enough for a new start that the session of what crashed is empty. Of a launcher all else that it
+    /// left is the service.
     fn leaves_nothing_to_end(&self, id: ServiceId, gone: Gone) -> bool {
+        let is_wanted = self.phase.is_managing() && self.services[id].goal == Goal::Up;
         let is_launcher = self.services[id].pattern.launcher.is_some() && !gone.established;
-        self.phase.is_managing() && !is_launcher && gone.session == Some(gone.id.pid)
+        is_wanted && !is_launcher && gone.session == Some(gone.id.pid)
     }
 
     /// The service ended and left nothing: its policy says whether it is started again, now or after a pause.
@@ -237,8 +251,9 @@ impl Supervisor {
     }
 
     /// Why a service is not wanted any more.
-    fn why_down(&self) -> Reason {
-        if self.phase.is_managing() { Reason::Asked("stop") } else { Reason::Shutdown }
+    fn why_down(&self, id: ServiceId) -> Reason {
+        let asked = self.services[id].stopped_by.filter(|_| self.phase.is_managing());
+        asked.map_or(Reason::Shutdown, Reason::Asked)
     }
 
     pub(super) fn why_start_failed(&self, id: ServiceId, gone: Gone) -> String {

@@ -6,6 +6,7 @@
 mod backoff;
 mod belonging;
 mod census;
+mod detail;
 mod ending;
 mod event;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -24,19 +25,24 @@ mod probe;
 #[cfg(test)]
 mod properties;
 mod readiness;
+mod reload;
 mod requests;
 mod seek;
 mod service;
 mod shutdown;
 mod state;
+mod status;
+mod story;
 mod transitions;
+mod turns;
+mod usage;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
 
-pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
+pub use event::{Action, Caller, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
 pub use named::Wanted;
 pub use transitions::{Stage, TRANSITIONS};
 
@@ -52,6 +58,9 @@ use requests::Waiter;
 use service::{Cause, Service, Services};
 use shutdown::Phase;
 use state::{Goal, Reason, State};
+use story::{Chronicle, Tale};
+use turns::Turn;
+use usage::Measuring;
 
 /// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
 /// passes, and messages more often than this help nobody.
@@ -101,6 +110,10 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
+    /// What is to be stopped once those that come after it have been.
+    turns: BTreeMap<ServiceId, Turn>,
+    chronicle: Chronicle,
+    measuring: Measuring,
     phase: Phase,
     place: Place,
     /// Until then no table is asked for, since the last one could not be read.
@@ -149,6 +162,9 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
+            turns: BTreeMap::new(),
+            chronicle: Chronicle::default(),
+            measuring: Measuring::default(),
             phase: Phase::Beginning,
             place,
             blind_until: None,
@@ -175,6 +191,7 @@ impl Supervisor {
 
     /// Takes in one event; returns what is to be done, in order.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        self.chronicle.now = now;
         let begins = matches!(self.phase, Phase::Beginning);
         if begins {
             self.begin(now);
@@ -200,8 +217,10 @@ impl Supervisor {
                 self.blind_told = None;
                 self.scanned(now, &table);
             }
+            Event::Measured(table) => self.measured(now, &table),
             Event::ScanFailed { error } => self.scan_failed(now, error),
-            Event::Asked { client, request } => self.asked(now, client, request),
+            Event::Asked { client, caller, request } => self.asked(now, client, caller, request),
+            Event::Delivered { client, service, error } => self.done(client, service, error),
             Event::HungUp { client } => self.hung_up(client),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
@@ -209,8 +228,10 @@ impl Supervisor {
             self.end_with(now, code, &cause);
         }
         self.end_when_tasks_are_done(now);
+        self.take_turns(now);
         self.proceed_shutdown(now);
         self.answer_waiters(now);
+        self.answer_followers();
         std::mem::take(&mut self.actions)
     }
 
@@ -222,7 +243,7 @@ impl Supervisor {
             return None;
         }
         let services = self.looking.iter().filter_map(|&id| self.services[id].needs());
-        services.chain(self.phase.needs()).chain(self.probes_left).max()
+        services.chain(self.phase.needs()).chain(self.probes_left).chain(self.measuring.needs()).max()
     }
 
     /// When to step again, if nothing happens before.
@@ -262,6 +283,7 @@ impl Supervisor {
     /// Without the table nothing can be started safely: what seeks a process waits and looks again.
     fn scan_failed(&mut self, now: Time, error: String) {
         self.blind_until = Some(now + SCAN_PAUSE);
+        self.answer_askers(now);
         if self.blind_told.as_ref() == Some(&error) {
             return;
         }
@@ -311,6 +333,7 @@ impl Supervisor {
                 | State::Failed => {}
             }
             self.probe_due(now, id);
+            self.reload_due(now, id);
         }
     }
 
@@ -322,11 +345,12 @@ impl Supervisor {
     /// Changes the state; `since` is kept while people see the same one.
     fn set(&mut self, now: Time, id: ServiceId, state: State, reason: Reason) {
         let service = &mut self.services[id];
-        let is_new = service.state.name() != state.name();
+        let shown = (service.state.name(), state.name());
         let (from, to) = (Stage::from(&service.state), Stage::from(&state));
         if from != to {
             self.passed.insert((from, to));
         }
+        let is_new = shown.0 != shown.1;
         service.state = state;
         service.reason = reason;
         if is_new {
@@ -340,14 +364,20 @@ impl Supervisor {
             self.looking.remove(&id);
         }
         self.drop_unsuited_probe(id);
+        self.drop_unsuited_reload(id);
         self.await_line(id);
         if is_new {
+            let service = &self.services[id];
+            let (pid, reason) = (service.main().map(|main| main.id.pid), service.reason.clone());
+            self.remember(Some(id), pid, Tale::State { from: shown.0, to: shown.1, reason });
             self.reconsider_dependents(now, id);
         }
     }
 
     fn tell(&mut self, level: LogLevel, id: ServiceId, pid: Option<Pid>, what: What) {
         let (message, cause, consequence) = what;
+        let tale = Tale::Message { level, message, cause: cause.clone(), consequence: consequence.clone() };
+        self.remember(Some(id), pid, tale);
         let service = Some(self.services[id].config.name.clone());
         self.actions.push(Action::Tell(Notice { level, service, pid, message, cause, consequence }));
     }

@@ -78,6 +78,14 @@ impl ProbeRun {
         }
     }
 
+    /// Whether it tells soon whether the service is well.
+    pub(super) fn checks_health(&self) -> bool {
+        match self {
+            ProbeRun::Asked { probing } | ProbeRun::Working { probing, .. } => *probing == Probing::Health,
+            ProbeRun::Pause { .. } | ProbeRun::Silence { .. } => false,
+        }
+    }
+
     /// Whether a service in this state has such a probe.
     fn suits(&self, state: &State) -> bool {
         match (self.probing(), state) {
@@ -288,7 +296,7 @@ impl Supervisor {
     /// The first probe of a service that has just become ready, or the time within which it must say something.
     pub(super) fn begin_checks(&mut self, now: Time, id: ServiceId) {
         let service = &mut self.services[id];
-        service.failed_checks = 0;
+        (service.failed_checks, service.checked) = (0, None);
         service.probe = service.config.check.as_ref().map(|check| health::next_check(check, now));
     }
 }

@@ -149,6 +149,7 @@ impl Supervisor {
         self.end_what_probes_left(census);
         self.end_what_is_stopping(now, census, &stopping);
         self.look_at_guarded(now, &checked, census);
+        self.measured(now, table);
         self.call_the_roll(now, census, &seeking);
         self.remember_orphans(table);
         self.end_rest(table);

@@ -12,8 +12,11 @@ use super::{
     notify::Announced,
     pattern::{Launcher, Pattern},
     probe::ProbeRun,
+    reload::Reload,
     seek::{DAEMONISING, NAMING},
-    state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    state::{Asked, Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Story,
+    usage::Measured,
 };
 use crate::{
     config::{Kind, Service as ServiceConfig},
@@ -73,6 +76,14 @@ pub(super) struct Service {
     pub(super) announced: Option<Announced>,
     pub(super) guard: Guarded,
     pub(super) aftermath: Option<Aftermath>,
+    /// Its reload command, while that is at work.
+    pub(super) reload: Option<Reload>,
+    /// Who asked for its stop, while it is not wanted for that.
+    pub(super) stopped_by: Option<Asked>,
+    /// The last health check.
+    pub(super) checked: Option<Checked>,
+    pub(super) measured: Option<Measured>,
+    pub(super) story: Story,
 }
 
 /// A crash that left nobody in its session. Whether it left processes in others is looked for once the service has been
@@ -80,6 +91,14 @@ pub(super) struct Service {
 pub(super) struct Aftermath {
     pub(super) gone: Gone,
     pub(super) look: Look,
+}
+
+/// A health check that is done.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) at: Time,
+    /// What was wrong.
+    pub(super) failure: Option<String>,
 }
 
 /// Why a service has to be started again.
@@ -129,6 +148,11 @@ impl Service {
             announced: None,
             guard: Guarded::default(),
             aftermath: None,
+            reload: None,
+            stopped_by: None,
+            checked: None,
+            measured: None,
+            story: Story::default(),
             config: config.clone(),
         }
     }
@@ -177,7 +201,8 @@ impl Service {
             | State::Failed => None,
         };
         let probe = self.probe.as_ref().and_then(ProbeRun::deadline);
-        check.into_iter().chain(own).chain(probe).min()
+        let reload = self.reload.as_ref().map(|reload| reload.until);
+        check.into_iter().chain(own).chain(probe).chain(reload).min()
     }
 
     /// Whether there are processes whose end no event may have told of.

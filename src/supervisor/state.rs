@@ -4,11 +4,11 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use humantime::format_duration;
 
-use super::Look;
+use super::{Caller, Look};
 use crate::{
     config::StartLimit,
     process::{Exit, Pid, ProcessId, Table},
-    protocol::StateName,
+    protocol::{Cause, StateName},
     time::Time,
 };
 
@@ -80,6 +80,24 @@ impl State {
             | State::Backoff { .. }
             | State::Exited
             | State::Failed => None,
+        }
+    }
+
+    /// Whether the start command or main process is there, and is not being ended.
+    pub(super) fn is_up(&self) -> bool {
+        match self {
+            State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. } => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
         }
     }
 
@@ -301,13 +319,19 @@ pub(super) enum Force {
     Killed,
 }
 
+/// What a client of the control socket asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) verb: &'static str,
+    pub(super) caller: Caller,
+}
+
 /// Why a service is in its state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reason {
     NotStartedYet,
     NoAutostart,
-    /// By a client of the control socket, with this verb.
-    Asked(&'static str),
+    Asked(Asked),
     Shutdown,
     /// Waits for these services.
     After(String),
@@ -374,6 +398,8 @@ pub(super) enum Reason {
         cause: String,
         pause: Duration,
     },
+    /// The main process ended, and what follows is being found out.
+    Gone(Gone),
     /// Ends what a crash left.
     Remains(Gone),
     /// Stopped, for this reason.
@@ -383,12 +409,44 @@ pub(super) enum Reason {
     },
 }
 
+impl Reason {
+    /// The same in one word, for programs.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Reason::NotStartedYet | Reason::NoAutostart => Cause::Configuration,
+            Reason::Asked(_) => Cause::Request,
+            Reason::Shutdown => Cause::Shutdown,
+            Reason::After(_) | Reason::Address { .. } => Cause::Dependency,
+            Reason::Unready { .. }
+            | Reason::StartCommand(_)
+            | Reason::Pidfile { .. }
+            | Reason::Found(Found::Started | Found::Daemonised { .. } | Found::Followed { .. }) => {
+                Cause::Start
+            }
+            Reason::Found(Found::TookOver { .. } | Found::Adopted(_) | Found::Announced { .. }) => {
+                Cause::Found
+            }
+            Reason::ReadyTimeout { .. }
+            | Reason::StartTimeout { .. }
+            | Reason::NeverNamed { .. }
+            | Reason::Recovered { .. } => Cause::StartFailed,
+            Reason::Unfit(_) | Reason::Remedied { .. } => Cause::Unfit,
+            Reason::Gone(_) | Reason::Over { .. } | Reason::Restarted { .. } | Reason::Remains(_) => {
+                Cause::Exit
+            }
+            Reason::Pause { .. } => Cause::Pause,
+            Reason::GivenUp { .. } => Cause::GivenUp,
+            Reason::Ended { why, .. } => why.cause(),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NotStartedYet => write!(f, "not started yet"),
             Reason::NoAutostart => write!(f, "autostart = false"),
-            Reason::Asked(verb) => write!(f, "asked by ctl {verb}"),
+            Reason::Asked(Asked { verb, caller }) => write!(f, "asked by ctl {verb} ({caller})"),
             Reason::Shutdown => write!(f, "musterd is shutting down"),
             Reason::After(names) => write!(f, "waits for {names}"),
             Reason::Address { address, said } => write!(f, "waits for {address}{}", behind(said)),
@@ -421,6 +479,7 @@ impl fmt::Display for Reason {
             Reason::Remedied { why, found } => write!(f, "restarted: {why}; {found}"),
             Reason::Recovered { error, found } => write!(f, "{found}; before that: {error}"),
             Reason::Pause { cause, pause } => write!(f, "{cause}; pause of {}", format_duration(*pause)),
+            Reason::Gone(gone) => gone.fmt(f),
             Reason::Remains(gone) => write!(f, "{gone}; ending what it left"),
             Reason::Ended { why, gone } => write!(f, "{why}; {gone}"),
         }

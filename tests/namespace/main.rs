@@ -16,12 +16,14 @@ mod orphans;
 mod output;
 mod player;
 mod presence;
+mod protocol;
 mod readiness;
 #[path = "../common/screen.rs"]
 mod screen;
 mod secrets;
 mod shortage;
 mod shutdown;
+mod siege;
 mod slow;
 mod surroundings;
 mod terminal;
@@ -42,6 +44,7 @@ fn main() {
     }
     let tests = [
         presence::TESTS,
+        protocol::TESTS,
         readiness::TESTS,
         adoption::TESTS,
         matching::TESTS,
@@ -50,6 +53,7 @@ fn main() {
         output::TESTS,
         shutdown::TESTS,
         control::TESTS,
+        siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
         never::TESTS,

@@ -96,10 +96,17 @@ impl Manager {
                 tracing::info!(level = ?level, uid = asked.peer.uid, cause = "ctl log-level", "level of messages");
                 Response::Done
             }
+            Request::ReloadConfiguration { dry_run } => self.reload_asked(*dry_run, &asked.peer),
             Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
-            | Request::Restart { .. } => return Some(asked),
+            | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Signal { .. }
+            | Request::Check { .. }
+            | Request::Shutdown => return Some(asked),
         };
         self.answer(asked.client, &response);
         None

@@ -25,6 +25,8 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("manager.include", &["include_brings_drop_ins"]),
     ("manager.shutdown-timeout", &["what_does_not_listen_is_killed_in_time", "fifty_deaf_ones_end_in_time"]),
     ("manager.socket", &["socket_is_where_it_is_said"]),
+    ("manager.allow-users", &["allow_users_may_do_all_and_observers_may_look"]),
+    ("manager.observers", &["allow_users_may_do_all_and_observers_may_look"]),
     ("manager.log-format", &["json_lines_carry_the_main_process"]),
     ("manager.log-level", &["log_level_leaves_out_what_is_less_important"]),
     ("manager.log-times", &["log_times_stand_before_lines"]),
@@ -131,6 +133,7 @@ pub(crate) fn trials(ignored: bool, names: &[String]) -> Vec<Trial> {
     let may_raise = process::has_sys_resource();
     let tests = tests.into_iter().map(|test| (test, ignored));
     let mut trials: Vec<Trial> = tests
+        .chain(manager::ROOT_TESTS.iter().map(|test| (*test, ignored || not_root)))
         .chain(process::ROOT_TESTS.iter().map(|test| (*test, ignored || not_root)))
         .chain(process::RESOURCE_TESTS.iter().map(|test| (*test, ignored || not_root || !may_raise)))
         .map(|((name, test), ignored)| trial(name, test).with_ignored_flag(ignored))
