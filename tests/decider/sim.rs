@@ -322,7 +322,7 @@ impl Sim {
         table
     }
 
-    fn step(&mut self, event: Event) {
+    pub(crate) fn step(&mut self, event: Event) {
         if self.exited.is_some() {
             return;
         }
@@ -549,7 +549,7 @@ impl Sim {
 
 fn heard(event: &Event) -> String {
     match event {
-        Event::Ended { process, exit } => format!("pid {} {exit}", process.pid),
+        Event::Ended { process, exit, .. } => format!("pid {} {exit}", process.pid),
         Event::Orphans(_) => "the children".to_owned(),
         Event::Measured(_) => "the processes".to_owned(),
         Event::Scanned(_) => "the table".to_owned(),
