@@ -89,7 +89,7 @@ pub enum Request {
         wait: bool,
     },
     /// The named services read their own configuration anew, each as its `reload` or `reload-signal` says: answers when
-    /// each has been told to. Refused where one of them cannot be told.
+    /// that is done. Refused, and nothing is done, where one of them cannot do it now.
     Reload {
         /// The services' names.
         names: Vec<String>,
@@ -97,7 +97,7 @@ pub enum Request {
         #[serde(default = "usual", skip_serializing_if = "is_usual")]
         wait: bool,
     },
-    /// Sends a signal to the main process of each named service. Refused where one of them has none.
+    /// Sends a signal to the main process of each named service. Refused, and none is sent, where one of them has none.
     Signal {
         /// The signal: `HUP`, `SIGHUP` or `1`.
         #[serde(with = "signal_words")]
@@ -229,8 +229,13 @@ impl Request {
             | Request::Check { names }
             | Request::Logs { names, .. }
             | Request::Events { names, .. } => *names = new,
-            Request::Why { .. }
-            | Request::Reopen
+            // A story is of one service.
+            Request::Why { name } => {
+                if let Ok([one]) = <[String; 1]>::try_from(new) {
+                    *name = one;
+                }
+            }
+            Request::Reopen
             | Request::LogLevel { .. }
             | Request::ReloadConfiguration { .. }
             | Request::Shutdown => {}

@@ -29,6 +29,7 @@ mod surroundings;
 mod terminal;
 mod traps;
 mod traps_around;
+mod verbs;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -53,6 +54,7 @@ fn main() {
         output::TESTS,
         shutdown::TESTS,
         control::TESTS,
+        verbs::TESTS,
         siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
