@@ -11,19 +11,20 @@ use clap::{Args, Parser, error::ErrorKind};
 use crate::{
     config::{self, Config, Report, Sources},
     ctl,
-    linux::{caller, manager, setup},
+    linux::{caller, manager, plan, setup},
     probe,
 };
 
 /// Misuse, or a configuration with errors; also what clap exits with.
 const MISUSE: u8 = 2;
 
-const USAGE: &str = "musterd [OPTIONS] [COMMAND]...\n       musterd check [OPTIONS] [COMMAND]...\n       \
+const USAGE: &str = "musterd [OPTIONS] [COMMAND]...\n       musterd check [OPTIONS] [COMMAND]...\n       musterd plan [OPTIONS] [COMMAND]...\n       \
                      musterd ctl VERB ...\n       musterd probe URL\n       musterd schema";
 
 const HELP: &str = "\
 Subcommands (as the first word; `musterd -- check` runs a program named check):
   check   Validate; print the merged configuration, with where each value is from
+  plan    Tell what would be adopted and what started, as things are now; starts nothing
   ctl     Talk to a running manager; see musterd ctl --help
   probe   Ask an address once whether somebody answers; see musterd probe --help
   schema  Print the JSON Schema of a configuration file, for editors
@@ -51,6 +52,18 @@ Exit codes:
 Example:
   musterd check --config web.toml --set services.web.interval=5s";
 
+const PLAN_HELP: &str = "\
+For each service: `adopt` (its process is there, by the rule told), `start`, or `leave`. Services are planned as
+if all that they come after were there. Neither starts nor signals anything.
+
+Exit codes:
+  0  This is the plan
+  1  The processes cannot be read, or the plan could not be written
+  2  The configuration has errors, and every one was told
+
+Example:
+  musterd plan --config web.toml \"/usr/sbin/sshd\"";
+
 const ABOUT: &str = "\
 Calls the roll of a container's processes and starts whoever is missing
 
@@ -71,6 +84,17 @@ struct Manage {
 struct Check {
     #[command(flatten)]
     options: Options,
+}
+
+/// Tell what would be adopted and what started, as things are now; starts nothing
+#[derive(Debug, Parser)]
+#[command(name = "musterd", bin_name = "musterd plan", no_binary_name = true, version, after_help = PLAN_HELP)]
+struct Plan {
+    #[command(flatten)]
+    options: Options,
+    /// Print an array of JSON objects
+    #[arg(long)]
+    json: bool,
 }
 
 /// Print the JSON Schema of a configuration file, for editors
@@ -141,6 +165,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             }
             Err(report) => refuse(&report, ""),
         },
+        Ok(Asked::Plan { options, json }) => match config::load(&sources(options)) {
+            Ok((config, _)) => {
+                warn(&config);
+                plan(&config, json)
+            }
+            Err(report) => refuse(&report, ""),
+        },
         Ok(Asked::Schema) => print(&config::json_schema()),
         Ok(Asked::Ctl(arguments)) => ctl::run(&arguments),
         Ok(Asked::Probe(arguments)) => probe::run(arguments),
@@ -156,6 +187,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 enum Asked {
     Manage(Options),
     Check(Options),
+    Plan { options: Options, json: bool },
     Ctl(ctl::Arguments),
     Probe(probe::Arguments),
     Schema,
@@ -174,6 +206,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
     if subcommand(1, "check") {
         return parse_check(arguments, 1);
     }
+    if subcommand(1, "plan") {
+        return parse_plan(arguments, 1);
+    }
     if subcommand(1, "schema") {
         return Schema::try_parse_from(&arguments[2..]).map(|Schema {}| Asked::Schema);
     }
@@ -182,6 +217,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
     let escaped = arguments.get(first.saturating_sub(1)).is_some_and(|word| word == "--");
     match options.commands.first().map(String::as_str) {
         Some("check") if !escaped => parse_check(arguments, first),
+        Some("plan") if !escaped => parse_plan(arguments, first),
         Some("ctl") if !escaped => {
             let message = "options of `ctl` come after it: musterd ctl --socket PATH status\n";
             Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
@@ -202,6 +238,12 @@ fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
 fn parse_check(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::Error> {
     arguments.remove(at);
     Check::try_parse_from(&arguments[1..]).map(|check| Asked::Check(check.options))
+}
+
+/// As with `check`.
+fn parse_plan(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::Error> {
+    arguments.remove(at);
+    Plan::try_parse_from(&arguments[1..]).map(|Plan { options, json }| Asked::Plan { options, json })
 }
 
 fn sources(options: Options) -> Sources {
@@ -226,6 +268,24 @@ fn refuse(report: &Report, consequence: &str) -> u8 {
     // Where the report cannot be written, the exit code still tells.
     let _ = io::stderr().lock().write_all(text.as_bytes());
     MISUSE
+}
+
+/// Tells what would be done.
+fn plan(config: &Config, json: bool) -> u8 {
+    match plan::plan(config) {
+        Ok(plan) => {
+            let warnings: String =
+                plan.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            // Where they cannot be written, the plan still can.
+            let _ = io::stderr().lock().write_all(warnings.as_bytes());
+            print(&if json { plan.json() } else { plan.table() })
+        }
+        Err(error) => {
+            // Where it cannot be told, the exit code still tells.
+            let _ = writeln!(io::stderr(), "musterd: {error}");
+            1
+        }
+    }
 }
 
 /// Tells what is probably not meant.
@@ -304,6 +364,7 @@ mod tests {
             &["--set"],
             &["--socket", "x", "ctl"],
             &["check", "--nope"],
+            &["plan", "--nope"],
             &["probe"],
             &["probe", "https://web/"],
             &["--socket", "x", "probe", "tcp://web:80"],

@@ -619,7 +619,7 @@ fn tell(notice: &Notice) {
 }
 
 /// The only clock that decisions depend on (clock_gettime(2), CLOCK_BOOTTIME).
-fn clock() -> Time {
+pub(super) fn clock() -> Time {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     // Neither is negative: the clock counts from the boot on.
     Time::from_boot(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))

@@ -24,6 +24,7 @@ pub mod notify;
 pub mod output;
 pub mod paths;
 pub mod pidfile;
+pub mod plan;
 pub mod probes;
 pub mod record;
 mod render;

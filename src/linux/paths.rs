@@ -60,21 +60,27 @@ impl Roots {
     /// # Errors
     /// None can be had: each that was tried, with its reason.
     pub fn prepare(&self, configured: Option<&Path>) -> Result<Place, NoPlace> {
-        let places = self.places();
-        let wanted = match configured {
-            Some(socket) => vec![
-                places.into_iter().find(|place| place.socket == socket).unwrap_or_else(|| beside(socket)),
-            ],
-            None => places,
-        };
         let mut tried = Vec::new();
-        for place in wanted {
+        for place in self.candidates(configured) {
             match self.claim(&place) {
                 Ok(()) => return Ok(place),
                 Err((path, error)) => tried.push((path, error)),
             }
         }
         Err(NoPlace { tried })
+    }
+
+    /// The places that come into question, best first.
+    pub fn candidates(&self, configured: Option<&Path>) -> Vec<Place> {
+        let places = self.places();
+        match configured {
+            Some(socket) => {
+                vec![
+                    places.into_iter().find(|place| place.socket == socket).unwrap_or_else(|| beside(socket)),
+                ]
+            }
+            None => places,
+        }
     }
 
     fn claim(&self, place: &Place) -> Result<(), (PathBuf, io::Error)> {

@@ -32,6 +32,21 @@ struct Known {
     starts: Vec<Time>,
     /// Whether it was seen to have ended for good since then.
     over: bool,
+    /// Whether the configuration has it no more.
+    gone: bool,
+}
+
+impl Known {
+    fn new(config: &Service, now: Time) -> Self {
+        Known {
+            config: config.clone(),
+            wanted: config.autostart,
+            idle_since: Some(now),
+            starts: Vec::new(),
+            over: false,
+            gone: false,
+        }
+    }
 }
 
 /// The judge.
@@ -47,13 +62,7 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn new(services: &[Service], shutdown_timeout: Duration, is_init: bool, now: Time) -> Self {
-        let known = |config: &Service| Known {
-            config: config.clone(),
-            wanted: config.autostart,
-            idle_since: Some(now),
-            starts: Vec::new(),
-            over: false,
-        };
+        let known = |config: &Service| Known::new(config, now);
         Judge {
             objections: Vec::new(),
             services: services.iter().map(known).collect(),
@@ -67,6 +76,33 @@ impl Judge {
 
     pub(crate) fn object(&mut self, objection: String) {
         self.objections.push(objection);
+    }
+
+    /// The configuration is another one: what changed may be tried anew, what is in it no more is not wanted.
+    pub(crate) fn reconfigured(&mut self, now: Time, configs: &[(ServiceId, Service)], changed: &[&str]) {
+        for (at, known) in (0..).map(ServiceId).zip(&mut self.services) {
+            if !configs.iter().any(|(id, _)| *id == at) {
+                (known.gone, known.wanted) = (true, false);
+            }
+        }
+        for (id, config) in configs {
+            match self.services.get_mut(id.0 as usize) {
+                None => self.services.push(Known::new(config, now)),
+                Some(known) if known.gone => *known = Known::new(config, now),
+                Some(known) if changed.contains(&config.name.as_str()) => {
+                    let wanted = known.wanted;
+                    *known = Known { wanted, ..Known::new(config, now) };
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Nothing is left of what was removed, but what is on its own.
+    pub(crate) fn forgotten(&mut self, kernel: &Kernel, service: ServiceId) {
+        if let Some(left) = alive(kernel, service, &[Role::Main]).first() {
+            self.object(format!("{} is left of what was removed", kernel.called(left.id)));
+        }
     }
 
     pub(crate) fn stepping(&mut self, event: &Event) {
@@ -92,12 +128,13 @@ impl Judge {
         let known = &self.services[service.0 as usize];
         let config = known.config.clone();
         for after in &config.after {
-            let at = self.services.iter().position(|other| other.config.name == *after).unwrap();
+            let at =
+                self.services.iter().position(|other| !other.gone && other.config.name == *after).unwrap();
             let reached = match self.services[at].config.kind {
                 Kind::Service => StateName::Running,
                 Kind::Task => StateName::Exited,
             };
-            let state = statuses[at].state;
+            let state = statuses.iter().find(|status| status.name == after.as_str()).unwrap().state;
             if state != reached {
                 self.object(format!("{} is started while {after} is {state}", config.name));
             }
@@ -247,7 +284,9 @@ impl Judge {
     /// What musterd believes is so: the main processes live and are the right ones; who is missing is sought.
     pub(crate) fn settled(&mut self, kernel: &Kernel, statuses: &[Status]) {
         let now = kernel.now;
-        for (at, status) in (0..).map(ServiceId).zip(statuses) {
+        for status in statuses {
+            let of_name = |known: &Known| known.config.name.as_str() == status.name;
+            let at = ServiceId(u32::try_from(self.services.iter().rposition(of_name).unwrap()).unwrap());
             if let Some(objection) = self.wrong_main(kernel, at, status) {
                 self.object(objection);
             }

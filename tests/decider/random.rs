@@ -13,7 +13,7 @@ use musterd::{
     },
     process::Pid,
     protocol::StateName,
-    supervisor::{Notification, Probing, ServiceId, Stage, TRANSITIONS},
+    supervisor::{Notification, Probing, Stage, TRANSITIONS},
 };
 use nix::sys::signal::Signal::{self, SIGINT, SIGKILL, SIGTERM};
 
@@ -225,6 +225,8 @@ struct Life {
     choice: Choice,
     kinds: Vec<(String, Kind)>,
     configs: Vec<Service>,
+    /// Which of them the configuration has now.
+    present: Vec<bool>,
     is_init: bool,
     sim: Sim,
 }
@@ -271,7 +273,8 @@ impl Life {
         sim.kernel.loses_ends = choice.one_in(10);
         sim.kernel.hides_children = choice.one_in(6);
         sim.kernel.recycles = choice.one_in(4);
-        let mut life = Life { choice, kinds, configs, is_init, sim };
+        let present = vec![true; kinds.len()];
+        let mut life = Life { choice, kinds, configs, present, is_init, sim };
         for at in 0..life.kinds.len() {
             life.program(at, false);
             life.probes(at, false);
@@ -280,7 +283,65 @@ impl Life {
         life
     }
 
+    /// The configuration is read again: services come and go and change.
+    fn reconfigure(&mut self) {
+        let mut restarts = Vec::new();
+        let mut came = Vec::new();
+        for at in 0..self.kinds.len() {
+            if self.choice.one_in(4) {
+                let is_last = self.present.iter().filter(|present| **present).count() == 1;
+                self.present[at] = !self.present[at] || is_last;
+                came.push(at);
+            }
+            let config = &mut self.configs[at];
+            match self.choice.below(6) {
+                0 | 1 => {
+                    config.nice = Some(1 + config.nice.unwrap_or_default());
+                    restarts.push(config.name.to_string());
+                }
+                2 => config.stop_timeout = Duration::from_millis(self.choice.below(3) * 2_000),
+                3 => {
+                    let (config, kind) = (config.clone(), self.kinds[at].1);
+                    let is_task = config.kind;
+                    let changed = choose_life(config, kind, &mut self.choice);
+                    let was = self.configs[at].clone();
+                    // Another kind is another service; what is essential stays so.
+                    self.configs[at] = Service { kind: is_task, essential: was.essential, ..changed };
+                    if is_task == config::Kind::Task {
+                        self.configs[at] =
+                            Service { ready: was.ready, check: was.check, ..self.configs[at].clone() };
+                    }
+                    if self.choice.one_in(2) {
+                        restarts.push(self.kinds[at].0.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let present: Vec<String> = (0..)
+            .zip(&self.kinds)
+            .filter(|(at, _)| self.present[*at])
+            .map(|(_, (name, _))| name.clone())
+            .collect();
+        let is_present = |name: &config::ServiceName| present.iter().any(|other| other == name.as_str());
+        let mut services: Vec<Service> =
+            self.configs.iter().filter(|config| is_present(&config.name)).cloned().collect();
+        services.iter_mut().for_each(|service| service.after.retain(is_present));
+        let programs: Vec<(String, Image)> =
+            came.iter().map(|&at| (self.kinds[at].0.clone(), self.image(at, false))).collect();
+        let is_restarted = |name: &str| restarts.iter().any(|other| other == name);
+        self.sim.reconfigure(services, is_restarted, |sim| {
+            programs.into_iter().for_each(|(name, image)| sim.program(&name, image));
+        });
+    }
+
     fn program(&mut self, at: usize, healthy: bool) {
+        let image = self.image(at, healthy);
+        let name = self.kinds[at].0.clone();
+        self.sim.program(&name, image);
+    }
+
+    fn image(&mut self, at: usize, healthy: bool) -> Image {
         let (name, kind) = self.kinds[at].clone();
         let image = if self.configs[at].kind == config::Kind::Task {
             let code = if healthy { 0 } else { self.choice.below(2) as i32 };
@@ -290,7 +351,7 @@ impl Life {
             kind.program(&name, &mut self.choice, healthy)
         };
         let greed = if healthy { 0 } else { self.choice.below(3) };
-        self.sim.program(&name, image.takes(greed * MEMORY, greed * 60));
+        image.takes(greed * MEMORY, greed * 60)
     }
 
     /// What the probes of a service do from now on.
@@ -373,6 +434,7 @@ impl Life {
             for at in 0..self.kinds.len() {
                 let name = self.kinds[at].0.clone();
                 if self.sim.exited.is_none()
+                    && self.present[at]
                     && self.sim.status(&name).state != StateName::Running
                     && let Some(main) = self.sim.main(&name)
                 {
@@ -403,6 +465,12 @@ impl Life {
     fn happen(&mut self) {
         let at = usize::try_from(self.choice.below(self.kinds.len() as u64)).unwrap();
         let (name, kind) = self.kinds[at].clone();
+        if self.choice.one_in(12) && !self.sim.judge.is_shutting_down() {
+            return self.reconfigure();
+        }
+        if !self.present[at] {
+            return;
+        }
         match self.choice.below(20) {
             0..=3 => self.kill(at, SIGKILL),
             4 => self.kill(at, SIGTERM),
@@ -441,7 +509,7 @@ impl Life {
     }
 
     fn victim(&mut self, at: usize) -> Option<Pid> {
-        let id = ServiceId(u32::try_from(at).unwrap());
+        let id = self.sim.id(&self.kinds[at].0);
         // What is left of a service that dies before its start command has ended is nobody's to judge.
         let name = self.kinds[at].0.clone();
         if self.sim.status(&name).state == StateName::Starting {
@@ -461,7 +529,7 @@ impl Life {
 
     /// A login to a daemon that has settled.
     fn log_in(&mut self, at: usize, kind: Kind) {
-        let id = ServiceId(u32::try_from(at).unwrap());
+        let id = self.sim.id(&self.kinds[at].0);
         let mains = alive(&self.sim.kernel, id, &[Role::Main]);
         let (Some(main), Kind::Daemon) = (mains.first(), kind) else { return };
         let (pid, image) = (main.id.pid, main.image.clone());
@@ -484,7 +552,7 @@ impl Life {
 
     /// Somebody starts the service by hand while it is away.
     fn start_by_hand(&mut self, at: usize, name: &str, kind: Kind) {
-        let id = ServiceId(u32::try_from(at).unwrap());
+        let id = self.sim.id(name);
         if self.configs[at].kind == config::Kind::Task {
             return;
         }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use musterd::{
-    config::{Config, LogFormat, LogLevel, Manager, Service},
+    config::{Config, LogFormat, LogLevel, Manager, Service, Written},
     process::{Pid, ProcessId, Table},
-    protocol::{Failure, Request, Response, Status},
+    protocol::{ChangeKind, Effect, Failure, Request, Response, Status},
     supervisor::{
-        Action, Caller, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded,
-        ServiceId, Stage, Supervisor, TRANSITIONS,
+        Action, Caller, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose,
+        Reconfiguration, Recorded, ServiceId, Stage, Supervisor, TRANSITIONS,
     },
     time::Time,
 };
@@ -73,6 +73,7 @@ pub(crate) struct Sim {
     /// What was told of processes whose start was known.
     pub(crate) told: Vec<Event>,
     supervisor: Supervisor,
+    shutdown_timeout: Duration,
     names: Vec<String>,
     images: HashMap<(ServiceId, Purpose), Image>,
     failures: VecDeque<String>,
@@ -98,18 +99,9 @@ impl Sim {
         let now = Time::from_boot(BOOTED);
         let mut kernel = Kernel::new(now, setup.musterd, setup.pid_max);
         prepare(&mut kernel);
-        let manager = Manager {
-            shutdown_timeout: setup.shutdown_timeout,
-            socket: None,
-            allow_users: Vec::new(),
-            observers: Vec::new(),
-            log_format: LogFormat::Text,
-            log_level: LogLevel::Info,
-            log_times: false,
-        };
         let names = setup.services.iter().map(|service| service.name.to_string()).collect();
         let judge = Judge::new(&setup.services, setup.shutdown_timeout, setup.musterd == 1, now);
-        let config = Config { manager, services: setup.services, warnings: Vec::new() };
+        let config = config(setup.services, setup.shutdown_timeout);
         let place = Place { pid: setup.musterd, is_init: setup.musterd == 1 };
         let supervisor = Supervisor::new(&config, place, &setup.record, now, SystemTime::UNIX_EPOCH);
         Sim {
@@ -121,6 +113,7 @@ impl Sim {
             dies_while_looking: None,
             told: Vec::new(),
             supervisor,
+            shutdown_timeout: setup.shutdown_timeout,
             names,
             images: HashMap::new(),
             failures: VecDeque::new(),
@@ -182,9 +175,59 @@ impl Sim {
         self.failures.push_back(error.to_owned());
     }
 
-    fn id(&self, service: &str) -> ServiceId {
-        let at = self.names.iter().position(|name| name == service).unwrap();
+    /// The service that bears the name now, or did last.
+    pub(crate) fn id(&self, service: &str) -> ServiceId {
+        let at = self.names.iter().rposition(|name| name == service).unwrap();
         ServiceId(u32::try_from(at).unwrap())
+    }
+
+    /// The configuration is read again. `restarts` says which of the changed services must be started anew for it; what
+    /// `prepare` gives programs to are those that are new.
+    pub(crate) fn reconfigure(
+        &mut self,
+        services: Vec<Service>,
+        restarts: impl Fn(&str) -> bool,
+        prepare: impl FnOnce(&mut Sim),
+    ) {
+        if self.exited.is_some() {
+            return;
+        }
+        let config = Config { services, ..config(Vec::new(), self.shutdown_timeout) };
+        let mut changes = self.supervisor.changes(&config, &Written::default(), &Written::default());
+        for change in changes.services.iter_mut().filter(|change| !restarts(&change.name)) {
+            change.effect = Effect::Applied;
+        }
+        let known: Vec<String> =
+            self.supervisor.services().map(|(_, service)| service.name.to_string()).collect();
+        let names = config.services.iter().map(|service| service.name.to_string());
+        self.names.extend(names.filter(|name| !known.contains(name)));
+        let configs: Vec<(ServiceId, Service)> =
+            config.services.iter().map(|service| (self.id(service.name.as_str()), service.clone())).collect();
+        self.write("the configuration is read again".to_owned());
+        prepare(self);
+        let before = self.statuses();
+        let changed: Vec<&str> = changes.services.iter().map(|change| change.name.as_str()).collect();
+        self.judge.reconfigured(self.kernel.now, &configs, &changed);
+        let new = Reconfiguration {
+            services: config.services,
+            shutdown_timeout: self.shutdown_timeout,
+            cause: "SIGHUP".to_owned(),
+            changes: changes.clone(),
+        };
+        self.step(Event::Reconfigured(Box::new(new)));
+        let after = self.statuses();
+        let stays = |status: &&Status| {
+            let change = changes.services.iter().find(|change| change.name == status.name);
+            change
+                .is_none_or(|change| change.change == ChangeKind::Changed && change.effect == Effect::Applied)
+        };
+        for status in before.iter().filter(stays).filter(|status| status.pid.is_some()) {
+            let same = after.iter().find(|other| other.name == status.name);
+            if same.is_none_or(|same| (same.pid, same.wanted) != (status.pid, status.wanted)) {
+                self.judge.object(format!("{} loses its process by a reload", status.name));
+            }
+        }
+        self.settle();
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -386,7 +429,10 @@ impl Sim {
                 None
             }
             Action::FlushOutput(_) => None,
-            Action::Forget(service) => Some(Event::Forgotten(service)),
+            Action::Forget(service) => {
+                self.judge.forgotten(&self.kernel, service);
+                Some(Event::Forgotten(service))
+            }
             Action::Exit(code) => {
                 self.write(format!("musterd exits {code}"));
                 self.exited = Some(code);
@@ -529,8 +575,11 @@ impl Sim {
         let request = Request::status(Vec::new());
         let asked = Event::Asked { client: NOBODY, caller: CALLER, request };
         let actions = self.supervisor.step(self.kernel.now, asked);
-        assert_eq!(actions.len(), 1, "a question changes nothing: {actions:?}");
-        match actions.into_iter().next() {
+        // What has left is told so until it is forgotten.
+        let mut actions = actions.into_iter().filter(|action| !matches!(action, Action::Forget(_)));
+        let answer = actions.next();
+        assert_eq!(actions.next(), None, "a question changes nothing");
+        match answer {
             Some(Action::Reply { response: Response::Services { services }, .. }) => services,
             other => panic!("the answer to a question is {other:?}"),
         }
@@ -538,14 +587,26 @@ impl Sim {
 
     /// The state of one service.
     pub(crate) fn status(&mut self, service: &str) -> Status {
-        let at = self.id(service).0 as usize;
-        self.statuses().swap_remove(at)
+        self.statuses().into_iter().find(|status| status.name == service).unwrap()
     }
 
     /// The main process of a service.
     pub(crate) fn main(&mut self, service: &str) -> Option<Pid> {
         self.status(service).pid
     }
+}
+
+fn config(services: Vec<Service>, shutdown_timeout: Duration) -> Config {
+    let manager = Manager {
+        shutdown_timeout,
+        socket: None,
+        allow_users: Vec::new(),
+        observers: Vec::new(),
+        log_format: LogFormat::Text,
+        log_level: LogLevel::Info,
+        log_times: false,
+    };
+    Config { manager, services, warnings: Vec::new() }
 }
 
 fn heard(event: &Event) -> String {
