@@ -217,6 +217,7 @@ impl Supervisor {
             });
             if let Some((id, true)) = left
                 && !self.owners.contains_key(&process.id.pid)
+                && self.services.has(id)
                 && self.services[id].pattern.pidfile().is_none()
                 && self.services[id].pattern.admits(process, &Names::of(process), &table.named)
             {

@@ -75,13 +75,12 @@ impl Supervisor {
     /// Which keys, not their values: the log may be read by others than the configuration.
     fn tell_change(&mut self, id: ServiceId, change: &ServiceChange) {
         let keys: Vec<&str> = change.keys.iter().map(|key| key.key.as_str()).collect();
+        let keys = if keys.is_empty() { "what its keys mean".to_owned() } else { keys.join(", ") };
         let (cause, next) = match (change.change, change.effect) {
             (ChangeKind::Added | ChangeKind::Removed, _) => return,
-            (ChangeKind::Changed, Effect::Applied) => (keys.join(", "), "it counts from now on"),
-            (ChangeKind::Changed, Effect::Restarts) => (keys.join(", "), "restarting"),
-            (ChangeKind::Changed, Effect::NeedsNewStart) => {
-                (keys.join(", "), "it counts when musterd is started anew")
-            }
+            (ChangeKind::Changed, Effect::Applied) => (keys, "it counts from now on"),
+            (ChangeKind::Changed, Effect::Restarts) => (keys, "restarting"),
+            (ChangeKind::Changed, Effect::NeedsNewStart) => (keys, "it counts when musterd is started anew"),
         };
         self.tell(LogLevel::Info, id, None, ("configuration changed", cause, Some(next.to_owned())));
     }

@@ -90,7 +90,7 @@ impl Judge {
                 None => self.services.push(Known::new(config, now)),
                 Some(known) if known.gone => *known = Known::new(config, now),
                 Some(known) if changed.contains(&config.name.as_str()) => {
-                    let wanted = known.wanted;
+                    let wanted = known.wanted || config.autostart && !known.config.autostart;
                     *known = Known { wanted, ..Known::new(config, now) };
                 }
                 Some(_) => {}
@@ -98,9 +98,10 @@ impl Judge {
         }
     }
 
-    /// Nothing is left of what was removed, but what is on its own.
+    /// Nothing is left of what was removed, but what is on its own or was started by others and not found yet.
     pub(crate) fn forgotten(&mut self, kernel: &Kernel, service: ServiceId) {
-        if let Some(left) = alive(kernel, service, &[Role::Main]).first() {
+        let left = alive(kernel, service, &[Role::Main]).into_iter().find(|process| process.inside);
+        if let Some(left) = left {
             self.object(format!("{} is left of what was removed", kernel.called(left.id)));
         }
     }
@@ -287,7 +288,7 @@ impl Judge {
         for status in statuses {
             let of_name = |known: &Known| known.config.name.as_str() == status.name;
             let at = ServiceId(u32::try_from(self.services.iter().rposition(of_name).unwrap()).unwrap());
-            if let Some(objection) = self.wrong_main(kernel, at, status) {
+            if let Some(objection) = self.wrong_main(kernel, status) {
                 self.object(objection);
             }
             let known = &mut self.services[at.0 as usize];
@@ -317,7 +318,7 @@ impl Judge {
         }
     }
 
-    fn wrong_main(&self, kernel: &Kernel, service: ServiceId, status: &Status) -> Option<String> {
+    fn wrong_main(&self, kernel: &Kernel, status: &Status) -> Option<String> {
         if status.state != StateName::Running {
             return None;
         }
@@ -328,7 +329,9 @@ impl Judge {
         };
         // A start command that exits 0 is followed to whatever it left.
         let followed = process.image.role == Role::Worker && status.reason.contains("descends from");
-        let right = process.owner == Some(service)
+        // What somebody started for a service that was removed may be found when that is back.
+        let of_name = |owner: ServiceId| self.services[owner.0 as usize].config.name.as_str() == name;
+        let right = process.owner.is_some_and(of_name)
             && (followed || matches!(process.image.role, Role::Main | Role::Helper))
             && process.is_alive();
         (!right && !kernel.is_late()).then(|| {

@@ -14,6 +14,7 @@ mod policy;
 mod program;
 mod random;
 mod readiness;
+mod renewal;
 mod restarts;
 mod services;
 mod shutdown;

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("with_a_root_that_cannot_be_written", with_a_root_that_cannot_be_written),
     ("with_nothing_that_can_be_written", with_nothing_that_can_be_written),
     ("as_an_ordinary_user", as_an_ordinary_user),
+    ("a_hang_up_reads_the_configuration_again", a_hang_up_reads_the_configuration_again),
     ("a_wrong_command_is_told_once", a_wrong_command_is_told_once),
     ("errors_exit_2_before_anything_is_started", errors_exit_2),
     ("the_binary_is_small_and_needs_no_library", the_binary_is_small_and_needs_no_library),
@@ -46,6 +47,24 @@ fn with_nothing_that_can_be_written() {
 fn as_an_ordinary_user() {
     let container = Container::run(&["--user", "1000"], images::plain(), &["sleep infinity"]);
     lives(&container);
+}
+
+fn a_hang_up_reads_the_configuration_again() {
+    let container = Container::run(&[], images::plain(), &["sleep infinity"]);
+    let sleep = container.wait_running("sleep");
+    let drop_in = "mkdir -p /etc/musterd.d && echo 'services.tail.start = \"tail -f /dev/null\"' >/etc/musterd.d/tail.toml";
+    container.must(&["sh", "-c", drop_in]);
+    let killed = run("docker", &["kill", "-s", "HUP", container.name()]);
+    assert!(killed.status.success(), "{}", text(&killed));
+    container.wait_running("tail");
+    assert_eq!(container.wait_running("sleep").pid, sleep.pid);
+    container.must(&["sh", "-c", "echo 'oops = 1' >>/etc/musterd.d/tail.toml"]);
+    run("docker", &["kill", "-s", "HUP", container.name()]);
+    wait("the error is told", || container.logs().contains("/etc/musterd.d/tail.toml:2:1").then_some(()));
+    container.must(&["rm", "/etc/musterd.d/tail.toml"]);
+    container.must(&["musterd", "ctl", "reload"]);
+    wait("what was removed is stopped", || (container.status().len() == 1).then_some(()));
+    assert_eq!(container.stop(), "0", "{}", container.logs());
 }
 
 fn a_wrong_command_is_told_once() {

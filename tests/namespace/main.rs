@@ -18,6 +18,7 @@ mod player;
 mod presence;
 mod protocol;
 mod readiness;
+mod reload;
 #[path = "../common/screen.rs"]
 mod screen;
 mod secrets;
@@ -47,6 +48,7 @@ fn main() {
         presence::TESTS,
         protocol::TESTS,
         readiness::TESTS,
+        reload::TESTS,
         adoption::TESTS,
         matching::TESTS,
         orphans::TESTS,
