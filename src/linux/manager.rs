@@ -105,7 +105,6 @@ struct Manager {
     /// For looking at the processes, however many descriptors services and clients have.
     reserve: Reserve,
     followers: logs::Followers,
-    rest: logs::Rest,
     probes: Probes,
     notifier: Notifier,
     /// The terminal, while a service has it.
@@ -183,7 +182,6 @@ impl Manager {
             outlets: vec![None; config.services.len()],
             reserve,
             followers: logs::Followers::default(),
-            rest: logs::Rest::default(),
             probes: Probes::default(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
@@ -231,7 +229,6 @@ impl Manager {
         // An interrupted wait is one without events.
         let came = self.epoll.wait(&mut events, timeout).unwrap_or(0);
         self.now = clock();
-        self.end_rest();
         self.take_in(&events[..came]);
         self.look_around();
         if self.next_deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -267,7 +264,6 @@ impl Manager {
         let deadline = [
             self.next_deadline(),
             self.output.next_deadline(),
-            self.rest.until(),
             self.endpoint.next_deadline(),
             self.probes.next_deadline(),
         ];
@@ -308,9 +304,9 @@ impl Manager {
         for data in tagged(CONTROL) {
             self.serve(data);
         }
-        if tagged(OUTPUT).next().is_some() {
+        if tagged(OUTPUT).next().is_some() || self.output.is_due(self.now) {
             self.tell_mains();
-            self.read_output();
+            self.output.ready(self.now);
             self.tell_lines();
         }
         if let Some(folder) = self.endpoint.tick(&self.epoll, self.now)

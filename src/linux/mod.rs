@@ -21,6 +21,7 @@ mod missing;
 mod named;
 pub mod notify;
 pub mod output;
+mod pace;
 pub mod paths;
 pub mod pidfile;
 pub mod probes;
