@@ -10,6 +10,7 @@ use std::{
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::{
+    kept_queue::KeptQueue,
     log::Log,
     pace::{Next, REST},
     sink::{Progress, Sink},
@@ -186,6 +187,23 @@ impl Channel {
     /// Whether lines keep their form.
     pub(super) fn is_file(&self) -> bool {
         self.sink.is_file()
+    }
+
+    /// From now on what waits in the sink outlives musterd.
+    pub(super) fn keep(&mut self, queue: Option<KeptQueue>) {
+        if let Some(queue) = queue {
+            self.sink.keep(queue);
+        }
+    }
+
+    /// Copies what is new in the sink's queue to where it is kept; the place and the end that it has with it.
+    pub(super) fn copy(&mut self) -> Option<(usize, u64)> {
+        self.sink.copy()
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        self.sink.name()
     }
 
     /// Opens a log file anew.

@@ -196,6 +196,7 @@ impl Manager {
     fn run(&mut self) -> u8 {
         self.survive(|manager| {
             manager.open_left();
+            manager.output.resume(manager.now);
             manager.feed(Event::Tick);
             manager.look_around();
         });

@@ -28,8 +28,9 @@ use rustix::termios::isatty;
 pub use super::history::{Page, Wanted};
 use super::{
     channel::{Channel, Source},
-    feed::{Feed, Fifos},
+    feed::{Feed, Fifos, file_name},
     history::{History, whole_lines},
+    kept::Kept,
     lines::{Ending, Lines},
     log::{Log, wall_clock},
     pace::{LARGE, Next, Pace, USUAL},
@@ -40,7 +41,7 @@ use crate::{
     config::{Destination, Logging, Overflow, Regex},
     process::Pid,
     protocol::LogStream,
-    text::printable,
+    text::{printable, reason},
     time::Time,
 };
 
@@ -81,6 +82,8 @@ pub struct Output {
     files: HashMap<PathBuf, usize>,
     /// Where services' FIFOs are; `None`: they get pipes.
     fifos: Option<Fifos>,
+    /// What outlives musterd, where its services do.
+    kept: Option<Kept>,
     history: History,
     services: Vec<Service>,
     /// Two for each service: stdout, stderr.
@@ -130,6 +133,8 @@ struct Pipe {
     stream: Stream,
     overflow: Overflow,
     channel: usize,
+    /// Where it is kept what was read of it.
+    place: Option<usize>,
     lines: Lines,
     pace: Pace,
     /// When its partial line is given out.
@@ -175,6 +180,7 @@ impl Output {
             own,
             files: HashMap::new(),
             fifos: None,
+            kept: None,
             history: History::default(),
             services: Vec::new(),
             pipes: Vec::new(),
@@ -209,7 +215,38 @@ impl Output {
     /// There can be none: services get pipes.
     pub fn keep_fifos<'a>(&mut self, folder: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
         self.fifos = Some(Fifos::open(folder, names)?);
+        match Kept::open(&folder.join("kept")) {
+            Ok(mut kept) => {
+                for channel in &mut self.channels {
+                    channel.keep(kept.queue(channel.name()));
+                }
+                self.kept = Some(kept);
+            }
+            Err(error) => {
+                let consequence = "what was read and not yet written is lost if musterd is killed";
+                tracing::warn!(cause = reason(&error), consequence, "cannot keep the services' output");
+            }
+        }
         Ok(())
+    }
+
+    /// Goes on with what a musterd that was killed had read, of the services that have their pipes again.
+    pub fn resume(&mut self, now: Time) {
+        let Some(kept) = &self.kept else { return };
+        if let Some((place, count)) = kept.left(&mut self.buffer) {
+            let is_there = |end: &End| matches!(end, End::Pipe(pipe) if pipe.place == Some(place));
+            match self.pipes.iter().position(is_there) {
+                Some(index) => self.give_out(index, Part::Read { count, now }),
+                None => kept.commit(None, None),
+            }
+        }
+        for index in 0..self.pipes.len() {
+            let End::Pipe(pipe) = &mut self.pipes[index] else { continue };
+            if pipe.due.is_none() && !pipe.lines.is_empty() {
+                pipe.due = Some(now + PAUSE);
+                self.channels[pipe.channel].set_due(index, None, pipe.due);
+            }
+        }
     }
 
     /// Whether a musterd before this one left FIFOs of a service of this name.
@@ -268,12 +305,7 @@ impl Output {
     /// Reads from the pipes that have something, from each its share; the rest is for the next turn. Returns how many
     /// bytes that were.
     pub fn ready(&mut self, now: Time) -> usize {
-        let count = self.read_pipes(now);
-        // What musterd holds is lost if it is killed: where services live on, that should be for as short as can be.
-        if self.fifos.is_some() {
-            self.flush(now);
-        }
-        count
+        self.read_pipes(now)
     }
 
     /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.
@@ -373,6 +405,7 @@ impl Output {
             self.flush(now);
             let left = deadline.since(now);
             if left.is_zero() || (!has_read && self.channels.iter().all(Channel::is_done)) {
+                self.kept.iter().for_each(Kept::forget);
                 return;
             }
             if !has_read {
@@ -405,7 +438,9 @@ impl Output {
                 Some(&channel) => channel,
                 None => {
                     let channel = self.channels.len();
-                    self.channels.push(Channel::new(&self.epoll, channel, Sink::file(file)?)?);
+                    let mut made = Channel::new(&self.epoll, channel, Sink::file(file)?)?;
+                    made.keep(self.kept.as_mut().and_then(|kept| kept.queue(made.name())));
+                    self.channels.push(made);
                     self.files.insert(file.path.clone(), channel);
                     channel
                 }
@@ -418,8 +453,10 @@ impl Output {
         };
         let source = Source { fd: feed.read_end.as_fd(), index, overflow };
         self.channels[channel].add_source(&self.epoll, source)?;
-        let (lines, pace) = (Lines::default(), Pace::default());
-        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, lines, pace, due: None }))
+        let place = self.kept.as_mut().and_then(|kept| kept.pipe(&file_name(service, stream)));
+        let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
+        let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
+        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, due: None }))
     }
 
     /// How many bytes were read.
@@ -469,7 +506,12 @@ impl Output {
     fn read_share(&mut self, index: usize, now: Time) -> usize {
         let End::Pipe(pipe) = &self.pipes[index] else { return 0 };
         // Nothing to read, or a signal: epoll tells again. There is no end, as musterd holds the write end too.
-        let Ok(count @ 1..) = read(&pipe.feed.read_end, &mut self.buffer) else { return 0 };
+        let from = &pipe.feed.read_end;
+        let read = match &self.kept {
+            Some(kept) => kept.read(from, pipe.place, &mut self.buffer),
+            None => read(from, &mut self.buffer),
+        };
+        let Ok(count @ 1..) = read else { return 0 };
         self.give_out(index, Part::Read { count, now });
         count
     }
@@ -548,6 +590,10 @@ impl Output {
         }
         channel.set_due(index, pipe.due, due);
         pipe.due = due;
+        if let Some(kept) = &self.kept {
+            let partial = pipe.place.map(|place| (place, pipe.lines.partial()));
+            kept.commit(partial, channel.copy());
+        }
     }
 
     /// Tells how many lines were dropped, once there is room for that.
