@@ -141,6 +141,8 @@ fn config(services: usize) -> Config {
     let manager = Manager {
         shutdown_timeout: Duration::from_secs(8),
         socket: None,
+        allow_users: Vec::new(),
+        observers: Vec::new(),
         log_format: LogFormat::Text,
         log_level: LogLevel::Info,
         log_times: false,

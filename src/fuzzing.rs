@@ -66,6 +66,7 @@ fn request(input: &[u8]) {
         Err(told) => assert!(told.starts_with("cannot understand the request: "), "{told}"),
         Ok(request) => {
             assert_eq!(Request::parse(&request.to_line()).as_ref(), Ok(&request));
+            assert!(!request.verb().is_empty());
             match request.choose(&known) {
                 Ok(chosen) => {
                     assert!(chosen.is_sorted_by(|one, next| one < next), "{chosen:?}");
@@ -75,7 +76,16 @@ fn request(input: &[u8]) {
                     assert!(names.iter().all(|name| !known.contains(&name.as_str())), "{names:?}");
                 }
                 Err(Response::Refused { .. }) => assert!(request.names().is_empty(), "{request:?}"),
-                Err(response @ (Response::Services { .. } | Response::Lines { .. } | Response::Done)) => {
+                Err(
+                    response @ (Response::Services { .. }
+                    | Response::Story { .. }
+                    | Response::Events { .. }
+                    | Response::Lines { .. }
+                    | Response::Changes(_)
+                    | Response::WrongConfiguration { .. }
+                    | Response::Failed { .. }
+                    | Response::Done),
+                ) => {
                     panic!("{response:?} refuses nothing")
                 }
             }

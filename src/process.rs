@@ -40,6 +40,29 @@ impl Exit {
     pub fn is_clean(self) -> bool {
         self == Exit::Code(0)
     }
+
+    /// The exit code, if it exited.
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Exit::Code(code) => Some(code),
+            Exit::Signal { .. } | Exit::Unknown => None,
+        }
+    }
+
+    /// The name of the signal that killed it, or its number where it has none.
+    pub fn signal_name(self) -> Option<String> {
+        match self {
+            Exit::Signal { number, .. } => Some(
+                Signal::try_from(number).map_or_else(|_| number.to_string(), |signal| signal.to_string()),
+            ),
+            Exit::Code(_) | Exit::Unknown => None,
+        }
+    }
+
+    /// Whether the kernel wrote a core file.
+    pub fn dumped_core(self) -> bool {
+        matches!(self, Exit::Signal { core: true, .. })
+    }
 }
 
 impl fmt::Display for Exit {

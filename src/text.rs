@@ -43,6 +43,18 @@ pub(crate) fn lossless(bytes: &[u8]) -> String {
     text
 }
 
+/// `512 MiB`, `1.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let text = format!("{value:.1}");
+    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), units[unit])
+}
+
 /// An error of the system in lower case and without its number: `no such file or directory`.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();

@@ -6,7 +6,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
@@ -19,7 +19,8 @@ use std::{
 
 use libtest_mimic::{Arguments, Trial};
 use musterd::{
-    linux::control::{Asked, Control},
+    config::User,
+    linux::control::{Asked, Control, Guests},
     protocol::{Request, Response, StateName, Status},
     time::Time,
 };
@@ -38,10 +39,14 @@ struct House {
 
 impl House {
     fn new(test: &str) -> Self {
+        Self::with(test, Guests::default())
+    }
+
+    fn with(test: &str, guests: Guests) -> Self {
         let folder = env::temp_dir().join(format!("musterd-ctl-{test}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-        let mut control = Control::bind(&folder.join("socket")).unwrap();
+        let mut control = Control::bind(&folder.join("socket"), guests).unwrap();
         control.register(&epoll, 1).unwrap();
         Self { folder, epoll, control }
     }
@@ -102,7 +107,7 @@ fn a_start_is_answered_when_it_is_done() {
     let mut house = House::new("start");
     let mut child = house.ctl(binary(), &["start", "web"]).spawn().unwrap();
     let asked = house.asked();
-    assert_eq!(asked.request, Request::Start { names: vec!["web".to_owned()] });
+    assert_eq!(asked.request, Request::Start { names: vec!["web".to_owned()], wait: true });
     assert_eq!(asked.peer.pid, child.id() as i32);
     assert!(child.try_wait().unwrap().is_none(), "it waits");
     let web = Status {
@@ -114,7 +119,7 @@ fn a_start_is_answered_when_it_is_done() {
         reason: "started by ctl".to_owned(),
         since: "2026-11-21T12:00:00Z".to_owned(),
         seconds: 0.5,
-        next_start: None,
+        ..Status::default()
     };
     house.control.reply(&house.epoll, asked.client, &Response::Services { services: vec![web] }, NOW);
     let table = "\
@@ -141,6 +146,48 @@ fn another_user_is_refused_even_where_the_mode_would_let_him_in() {
     let (code, _, told) = result(child);
     assert!(told.contains("(Permission denied)"), "{told}");
     assert_eq!(code, Some(4));
+}
+
+/// The guests of the next test, who ask and never read: a process of its own, because one process has one user.
+fn play_the_guests(path: OsString) {
+    let guests: Vec<_> = (0..200).map_while(|_| UnixStream::connect(&path).ok()).collect();
+    for mut guest in &guests {
+        // Some are refused, and gone.
+        let _ = guest.write_all(b"{\"verb\":\"logs\",\"follow\":true}\n");
+    }
+    println!("asked {}", guests.len());
+    // Until the test is over.
+    let _ = io::stdin().read(&mut [0]);
+}
+
+fn guests_leave_room_for_root() {
+    let guests = Guests { users: Vec::new(), observers: vec![User::Id(65_534)] };
+    let mut house = House::with("guests", guests);
+    open(&house.folder, 0o755);
+    let actor = house.folder.join("guests");
+    copy(&env::current_exe().unwrap(), &actor);
+    let mut guests = Command::new(actor)
+        .env("GUESTS_SOCKET", house.folder.join("socket"))
+        .uid(65534)
+        .gid(65534)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut asked = 0;
+    while asked < 128 {
+        let Asked { peer, request, .. } = house.asked();
+        assert_eq!((peer.uid, request.verb().as_str()), (65_534, "logs"));
+        asked += 1;
+    }
+    let child = house.ctl(binary(), &["log-level", "info"]).spawn().unwrap();
+    let asked = house.asked();
+    assert_eq!(asked.peer.uid, Uid::effective().as_raw(), "no 129th guest");
+    house.control.reply(&house.epoll, asked.client, &Response::Done, NOW);
+    assert_eq!(result(child).0, Some(0));
+    drop(guests.stdin.take());
+    guests.wait().unwrap();
 }
 
 /// The stranger of the next test: a process of its own, because one process has one user.
@@ -183,6 +230,9 @@ fn a_strangers_socket_in_a_usual_place_is_not_trusted() {
 }
 
 fn main() {
+    if let Some(path) = env::var_os("GUESTS_SOCKET") {
+        return play_the_guests(path);
+    }
     if let Some(path) = env::var_os("STRANGERS_SOCKET") {
         return play_the_stranger(path);
     }
@@ -206,6 +256,7 @@ fn main() {
             a_strangers_socket_in_a_usual_place_is_not_trusted as fn(),
             !is_root || is_managed,
         ),
+        ("guests_leave_room_for_root", guests_leave_room_for_root as fn(), !is_root),
     ];
     let trials = tests.into_iter().map(|(name, test, ignored)| {
         let run = move || {

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use musterd::{linux::control::Control, time::Time};
+use musterd::{
+    linux::control::{Control, Guests},
+    time::Time,
+};
 use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent},
     resource::{Resource, getrlimit, setrlimit},
@@ -44,7 +47,7 @@ impl House {
 fn without_descriptors_two_are_accepted_from_the_reserve_and_then_the_loop_rests() {
     let path = env::temp_dir().join(format!("musterd-descriptors-{}", std::process::id()));
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-    let mut control = Control::bind(&path).unwrap();
+    let mut control = Control::bind(&path, Guests::default()).unwrap();
     control.register(&epoll, 1).unwrap();
     let mut house = House { epoll, control, now: Time::from_boot(Duration::from_secs(1)) };
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();

@@ -53,6 +53,8 @@ pub(crate) fn manager(tree: &Tree, directory: &Path, report: &mut Report) -> Opt
     Some(Manager {
         shutdown_timeout: view.get(&keys::SHUTDOWN_TIMEOUT)?,
         socket,
+        allow_users: view.get(&keys::ALLOW_USERS)?,
+        observers: view.get(&keys::OBSERVERS)?,
         log_format: view.get(&keys::LOG_FORMAT)?,
         log_level: view.get(&keys::LOG_LEVEL)?,
         log_times: view.get(&keys::LOG_TIMES)?,
@@ -81,6 +83,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
     let view = View::service(tree, name);
     let start = command(&view, name, &keys::START, report);
     let stop = command(&view, name, &keys::STOP, report);
+    let reload = command(&view, name, &keys::RELOAD, report);
     let table = tree.get(&["services", name]).filter(|entry| matches!(entry.value, Value::Table));
     if let Some(table) = table
         && view.entry(keys::START.name).is_none()
@@ -106,6 +109,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
     Some(Service {
         kind: kind?,
         stop: stop.map(|(command, _)| command),
+        reload: reload.map(|(command, _)| command),
         matching: view.matching(basename),
         interval,
         after: after.services,
@@ -130,6 +134,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
         check: readiness::check(&view),
         stop_signal: view.get(&keys::STOP_SIGNAL)?,
         stop_timeout: view.get(&keys::STOP_TIMEOUT)?,
+        reload_signal: view.get(&keys::RELOAD_SIGNAL),
         memory_max: match view.get(&keys::MEMORY_MAX) {
             Some(max) => {
                 let lasting = view.get(&keys::MEMORY_FOR)?;

@@ -87,6 +87,11 @@ pub(crate) fn user(value: &Value) -> Result<User, String> {
     }
 }
 
+/// One user, or a list of them.
+pub(crate) fn users(value: &Value) -> Result<Vec<User>, String> {
+    one_or_list(value, user).map_err(|_| "must be the names of users, or user IDs".to_owned())
+}
+
 /// A group by name or by ID.
 pub(crate) fn group(value: &Value) -> Result<Group, String> {
     match account(value) {
@@ -98,11 +103,14 @@ pub(crate) fn group(value: &Value) -> Result<Group, String> {
 
 /// One group, or a list of them.
 pub(crate) fn groups(value: &Value) -> Result<Vec<Group>, String> {
-    let groups = match value {
-        Value::Array(elements) => elements.iter().map(|element| group(&element.value)).collect(),
-        one => group(one).map(|group| vec![group]),
-    };
-    groups.map_err(|_| "must be the names of groups, or group IDs".to_owned())
+    one_or_list(value, group).map_err(|_| "must be the names of groups, or group IDs".to_owned())
+}
+
+fn one_or_list<T>(value: &Value, one: fn(&Value) -> Result<T, String>) -> Result<Vec<T>, String> {
+    match value {
+        Value::Array(elements) => elements.iter().map(|element| one(&element.value)).collect(),
+        alone => one(alone).map(|alone| vec![alone]),
+    }
 }
 
 /// A mask as in umask(1). An integer is refused: nobody can tell whether 22 was meant as octal.

@@ -52,6 +52,11 @@ pub(crate) fn resource(name: &str) -> Option<Resource> {
     find(name).map(|(resource, _)| resource)
 }
 
+/// The name of a resource.
+pub(crate) fn resource_name(resource: Resource) -> &'static str {
+    RESOURCES.iter().find(|(_, known, _)| *known == resource).map_or("", |&(name, ..)| name)
+}
+
 fn find(name: &str) -> Option<(Resource, Unit)> {
     RESOURCES.iter().find(|(known, ..)| *known == name).map(|&(_, resource, unit)| (resource, unit))
 }

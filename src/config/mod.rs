@@ -26,6 +26,7 @@ mod overrides;
 mod parse;
 #[cfg(test)]
 mod properties;
+mod reach;
 mod readiness;
 mod report;
 mod schema;
@@ -40,15 +41,18 @@ mod value;
 mod view;
 mod warnings;
 mod words;
+mod written;
 
 pub use check::Provenance;
+pub use choices::parse_signal;
 pub use json_schema::json_schema;
-pub(crate) use limits::resources;
+pub(crate) use limits::{resource_name, resources};
 pub use load::{Sources, Variables, load, socket};
 pub use log::{Destination, LogFile, Logging, Overflow};
 pub use matching::{Match, Regex, User};
 pub use ordinary::Ordinary;
 pub use origin::{Origin, SourceFile};
+pub use reach::{Reach, manager_reach, service_reach};
 pub use report::{Problem, Report};
 pub use schema::markdown;
 pub use service::{
@@ -58,6 +62,8 @@ pub use service::{
 pub use surroundings::{
     Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };
+pub(crate) use words::quote;
+pub use written::{Difference, Written};
 
 /// Everything that musterd was told, validated.
 #[derive(Clone, Debug)]
@@ -77,6 +83,10 @@ pub struct Manager {
     pub shutdown_timeout: Duration,
     /// The control socket; `None`: `musterd.sock` in the first writable of /run, $XDG_RUNTIME_DIR, /tmp.
     pub socket: Option<PathBuf>,
+    /// Who may ask everything over the control socket, besides root and musterd's own user.
+    pub allow_users: Vec<User>,
+    /// Who may ask there what changes nothing.
+    pub observers: Vec<User>,
     /// The form of the output.
     pub log_format: LogFormat,
     /// Which of musterd's own messages are told.

@@ -1,11 +1,14 @@
 //! What a response means to the one who asked: text, errors, exit code. Prints nothing.
 
+use std::time::Duration;
+
 use super::{
-    NO_ANSWER,
+    MISUSE, NO_ANSWER, changes, client, detail,
     table::{self, Look},
+    why,
 };
 use crate::{
-    protocol::{Request, Response, StateName, Status},
+    protocol::{Failure, MISUNDERSTOOD, Request, Response, StateName, Status},
     text::{nearest, printable},
 };
 
@@ -30,10 +33,12 @@ pub(super) enum Form {
 }
 
 /// What comes of an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
     /// For stdout.
     pub(super) output: String,
+    /// For stderr, as it is.
+    pub(super) report: String,
     /// Lines for stderr.
     pub(super) errors: Vec<String>,
     /// The exit code.
@@ -51,20 +56,63 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
                 Form::Table(_) | Form::Json => NOT_AS_WANTED,
                 Form::Health => UNHEALTHY,
             };
-            Shown { output: text(services, form), errors, code }
+            let output = match (services.as_slice(), form) {
+                ([service], Form::Table(look)) if !service.detail.is_empty() => detail::text(service, look),
+                _ => text(services, form),
+            };
+            Shown { output, errors, code, ..Shown::default() }
         }
-        Response::Lines { .. } | Response::Done => {
-            Shown { output: String::new(), errors: Vec::new(), code: 0 }
+        Response::Story { service, events, forgotten } => {
+            let output = match form {
+                Form::Table(look) => why::text(service, events, *forgotten, look),
+                // Cannot fail: plain fields.
+                Form::Json | Form::Health => serde_json::to_string(response).unwrap_or_default() + "\n",
+            };
+            Shown { output, ..Shown::default() }
+        }
+        Response::Lines { .. } | Response::Events { .. } | Response::Done => Shown::default(),
+        Response::Changes(changes) => {
+            let output = match form {
+                // Cannot fail: plain fields and lists of them.
+                Form::Json => serde_json::to_string(changes).unwrap_or_default() + "\n",
+                Form::Table(_) | Form::Health => changes::text(changes),
+            };
+            Shown { output, report: changes::warnings(changes), ..Shown::default() }
+        }
+        Response::WrongConfiguration { report, count } => {
+            let errors = vec![format!("{}; everything is as it was", printable(count))];
+            let report = report.lines().map(|line| printable(line) + "\n").collect();
+            Shown { report, errors, code: MISUSE, ..Shown::default() }
         }
         Response::NoSuchService { names, known } => {
             let errors = names.iter().map(|name| unknown(name, known)).collect();
-            Shown { output: String::new(), errors, code: unanswered(form) }
+            Shown { errors, code: unanswered(form), ..Shown::default() }
+        }
+        Response::Failed { failures } => {
+            let told = |Failure { name, reason }: &Failure| {
+                format!("service \"{}\": {}", printable(name), printable(reason))
+            };
+            Shown { errors: failures.iter().map(told).collect(), code: NOT_AS_WANTED, ..Shown::default() }
         }
         Response::Refused { reason } => {
-            let error = format!("refused: {}", printable(reason));
-            Shown { output: String::new(), errors: vec![error], code: unanswered(form) }
+            let us = concat!("; this ctl is of musterd ", env!("CARGO_PKG_VERSION"));
+            let us = if reason.starts_with(MISUNDERSTOOD) { us } else { "" };
+            let error = format!("refused: {}{us}", printable(reason));
+            Shown { errors: vec![error], code: unanswered(form), ..Shown::default() }
         }
     }
+}
+
+/// What could not be asked.
+pub(super) fn failed(failure: &client::Failure, form: Form) -> Shown {
+    Shown { errors: vec![failure.to_string()], code: unanswered(form), ..Shown::default() }
+}
+
+/// The same, where the patience with it is over.
+pub(super) fn late(shown: Shown, patience: Duration) -> Shown {
+    let mut errors = shown.errors;
+    errors.push(format!("not done within {}; it goes on", humantime::format_duration(patience)));
+    Shown { errors, code: NOT_AS_WANTED, ..shown }
 }
 
 /// The exit code where nobody tells how services are.
@@ -94,26 +142,48 @@ fn text(services: &[Status], form: Form) -> String {
     }
 }
 
+/// The names of those that are wanted and do not run.
+pub(super) fn missed(services: &[Status]) -> impl Iterator<Item = &str> {
+    services.iter().filter(|service| is_missed(service)).map(|service| service.name.as_str())
+}
+
 fn wish(request: &Request, services: &[Status]) -> bool {
     match request {
-        Request::Status { .. } => !services.iter().any(is_missed),
-        Request::Start { .. }
+        Request::Status { .. } | Request::Check { .. } => !services.iter().any(is_missed),
+        Request::Why { .. }
+        | Request::Events { .. }
+        | Request::Start { .. }
         | Request::Stop { .. }
         | Request::Restart { .. }
         | Request::Logs { .. }
         | Request::Reopen
-        | Request::LogLevel { .. } => true,
+        | Request::LogLevel { .. }
+        | Request::Reload { .. }
+        | Request::Signal { .. }
+        | Request::ReloadConfiguration { .. }
+        | Request::Shutdown => true,
     }
 }
 
 /// What a command did not achieve.
 fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
     let (done, what): (fn(StateName) -> bool, _) = match request {
-        Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
-            return Vec::new();
-        }
-        Request::Start { .. } | Request::Restart { .. } => (runs, "does not run"),
-        Request::Stop { .. } => (has_stopped, "has not stopped"),
+        Request::Status { .. }
+        | Request::Why { .. }
+        | Request::Events { .. }
+        | Request::Logs { .. }
+        | Request::Reopen
+        | Request::LogLevel { .. }
+        | Request::ReloadConfiguration { .. }
+        | Request::Reload { .. }
+        | Request::Signal { .. }
+        | Request::Check { .. }
+        | Request::Shutdown
+        | Request::Start { wait: false, .. }
+        | Request::Restart { wait: false, .. }
+        | Request::Stop { wait: false, .. } => return Vec::new(),
+        Request::Start { wait: true, .. } | Request::Restart { wait: true, .. } => (runs, "does not run"),
+        Request::Stop { wait: true, .. } => (has_stopped, "has not stopped"),
     };
     let failed = services.iter().filter(|service| !done(service.state));
     failed

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
-    os::{fd::AsRawFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -55,6 +58,8 @@ pub(super) enum Failure {
     Nobody(Vec<(PathBuf, String)>),
     /// A manager was asked, and this came of it.
     Lost(PathBuf, String),
+    /// A manager was asked, and did not answer within this time.
+    Late(PathBuf, Duration),
 }
 
 impl fmt::Display for Failure {
@@ -68,13 +73,12 @@ impl fmt::Display for Failure {
                 write!(f, "is it running? name its socket with --socket or MUSTERD_SOCKET")
             }
             Failure::Lost(path, what) => write!(f, "cannot get an answer from {}: {what}", path.display()),
+            Failure::Late(path, limit) => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "cannot get an answer from {}: nothing came within {limit}", path.display())
+            }
         }
     }
-}
-
-/// Asks a manager; without a limit the answer may take any time.
-pub(super) fn ask(place: &Where, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-    Conversation::open(place)?.ask(request, limit)
 }
 
 /// A connection to one manager, for requests one after another.
@@ -92,7 +96,29 @@ impl Conversation {
 
     /// Asks it; without a limit the answer may take any time.
     pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-        exchange(&mut self.stream, request, limit).map_err(|what| Failure::Lost(self.path.clone(), what))
+        // Who is refused is told so and cut off, so a failed write may have an answer all the same.
+        let sent = self.send(request);
+        self.receive(limit).map_err(|lost| sent.err().unwrap_or(lost))
+    }
+
+    /// Sends a request, whose answer is to be received.
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), Failure> {
+        let sent = self.stream.get_mut().write_all(&request.to_line());
+        sent.map_err(|error| Failure::Lost(self.path.clone(), told(&error)))
+    }
+
+    /// Receives an answer; without a limit it may take any time.
+    pub(super) fn receive(&mut self, limit: Option<Duration>) -> Result<Response, Failure> {
+        receive(&mut self.stream, limit).map_err(|why| match why {
+            Why::Late(limit) => Failure::Late(self.path.clone(), limit),
+            Why::Other(what) => Failure::Lost(self.path.clone(), what),
+        })
+    }
+}
+
+impl AsFd for Conversation {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.get_ref().as_fd()
     }
 }
 
@@ -132,35 +158,51 @@ fn vouch(stream: UnixStream) -> Result<UnixStream, String> {
     }
 }
 
-fn exchange(
-    stream: &mut BufReader<UnixStream>,
-    request: &Request,
-    limit: Option<Duration>,
-) -> Result<Response, String> {
-    // Who is refused is told so and cut off, so a failed write may have an answer all the same.
-    let sent = stream.get_mut().write_all(&request.to_line());
+/// Why an exchange came to nothing.
+enum Why {
+    /// So much time has passed.
+    Late(Duration),
+    /// It is told.
+    Other(String),
+}
+
+fn receive(stream: &mut BufReader<UnixStream>, limit: Option<Duration>) -> Result<Response, Why> {
     let mut line = Vec::new();
     let read = stream
         .get_mut()
         .set_read_timeout(limit)
         .and_then(|()| stream.take(MAX_ANSWER).read_until(b'\n', &mut line));
     if line.last() == Some(&b'\n') {
-        return serde_json::from_slice(&line).map_err(|error| {
-            format!("it speaks otherwise than this musterd {}: {error}", env!("CARGO_PKG_VERSION"))
-        });
+        let is_musterd = line.starts_with(b"{");
+        let remedy = || if is_musterd { remedy(stream.get_ref()) } else { String::new() };
+        return Response::parse(&line).map_err(|what| Why::Other(what + &remedy()));
     }
-    match sent.and(read) {
-        Ok(_) => Err("it hung up".to_owned()),
-        Err(error) => Err(told(&error, limit)),
+    match read {
+        Ok(_) => Err(Why::Other("it hung up".to_owned())),
+        Err(error) => Err(why(&error, limit)),
     }
 }
 
-fn told(error: &io::Error, limit: Option<Duration>) -> String {
-    match (error.kind(), limit) {
-        (ErrorKind::WouldBlock, Some(limit)) => {
-            format!("nothing came within {}", humantime::format_duration(limit))
+/// How a manager of another version is asked in its own words.
+fn remedy(stream: &UnixStream) -> String {
+    match Peer::of(stream) {
+        Ok(Peer { pid, .. }) if pid > 0 => {
+            format!("; its own program speaks as it does: /proc/{pid}/exe ctl")
         }
-        (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset, _) => "it hung up".to_owned(),
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn why(error: &io::Error, limit: Option<Duration>) -> Why {
+    match (error.kind(), limit) {
+        (ErrorKind::WouldBlock, Some(limit)) => Why::Late(limit),
+        _ => Why::Other(told(error)),
+    }
+}
+
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => "it hung up".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -175,9 +217,10 @@ mod tests {
     fn a_manager_that_says_nothing_is_not_waited_for() {
         let path = env::temp_dir().join(format!("musterd-client-silent-{}", std::process::id()));
         let _listener = UnixListener::bind(&path).unwrap();
-        let request = Request::Status { names: vec![] };
+        let request = Request::status(vec![]);
         let limit = Some(Duration::from_millis(20));
-        let failure = ask(&Where::Named(path.clone()), &request, limit).unwrap_err();
+        let mut conversation = Conversation::open(&Where::Named(path.clone())).unwrap();
+        let failure = conversation.ask(&request, limit).unwrap_err();
         fs::remove_file(&path).unwrap();
         assert_eq!(
             failure.to_string(),

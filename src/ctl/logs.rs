@@ -8,6 +8,7 @@ use std::{
 use super::{
     STATUS_LIMIT, UNWRITTEN,
     answer::{self, Form, Shown},
+    ask::with_names,
     client::{Conversation, Failure, Where},
 };
 use crate::{
@@ -57,18 +58,18 @@ fn since(text: &str) -> Result<String, String> {
 
 /// Writes the lines that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
-    let told = |failure: &Failure| Shown {
-        output: String::new(),
-        errors: vec![failure.to_string()],
-        code: answer::unanswered(Form::Json),
-    };
+    let told = |failure: &Failure| answer::failed(failure, Form::Json);
     let mut conversation = match Conversation::open(place) {
         Ok(conversation) => conversation,
         Err(failure) => return told(&failure),
     };
+    let names = match with_names(&mut conversation, options.request(), Form::Json) {
+        Ok(request) => request.names().to_vec(),
+        Err(shown) => return shown,
+    };
     let (mut lines, mut after, mut width, mut follow) = (options.lines, 0, 0, false);
     loop {
-        let names = options.names.clone();
+        let names = names.clone();
         let request = Request::Logs { names, after, lines, since: options.since.clone(), follow };
         // While there is nothing new, nothing is said.
         let limit: Option<Duration> = if follow { None } else { Some(STATUS_LIMIT) };
@@ -93,7 +94,7 @@ pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Sho
             continue;
         }
         if !options.follow {
-            return Shown { output: String::new(), errors: Vec::new(), code: 0 };
+            return Shown::default();
         }
         follow = true;
     }
@@ -105,7 +106,7 @@ fn unwritten(error: &io::Error) -> Shown {
         io::ErrorKind::BrokenPipe => (Vec::new(), 0),
         _ => (vec![format!("cannot write the lines: {error}")], UNWRITTEN),
     };
-    Shown { output: String::new(), errors, code }
+    Shown { errors, code, ..Shown::default() }
 }
 
 fn write(out: &mut impl Write, lines: &[LogLine], width: usize, json: bool) -> io::Result<()> {

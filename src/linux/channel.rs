@@ -135,6 +135,17 @@ impl Channel {
         sources.add(fd, index)
     }
 
+    /// Removes a pipe.
+    pub(super) fn remove_source(&mut self, fd: BorrowedFd<'_>, index: usize) {
+        for sources in std::iter::once(&mut self.sources).chain(&mut self.dropping) {
+            // It is in one of them at most.
+            let _ = sources.epoll.delete(fd);
+            sources.ready.retain(|&ready| ready != index);
+            sources.again.retain(|&again| again != index);
+            sources.resting.retain(|&(_, resting)| resting != index);
+        }
+    }
+
     /// Asks which pipes have something, unless some are still to be served.
     pub(super) fn look(&mut self, now: Time) {
         self.readable_mut().for_each(|sources| sources.look(now));

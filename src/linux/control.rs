@@ -10,19 +10,24 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::epoll::{Epoll, EpollEvent, EpollFlags},
-    unistd::Uid,
+    sys::{
+        epoll::{Epoll, EpollEvent, EpollFlags},
+        stat::Mode,
+    },
 };
 
 mod bind;
 mod connection;
+mod guests;
 #[cfg(test)]
 mod tests;
 
 pub use bind::BindError;
-use bind::{SocketFile, bind_path};
+use bind::{OPEN, PRIVATE, SocketFile, bind_path};
 pub use connection::Peer;
 use connection::{Connection, Heard};
+pub use guests::Guests;
+use guests::Right;
 
 use super::reserve::Reserve;
 use crate::{
@@ -34,6 +39,9 @@ use crate::{
 /// Clients at a time. Each has a descriptor, of which a process often may have no more than 1,024, and the
 /// services need most of them.
 const MAX_CLIENTS: usize = 256;
+
+/// Of these, clients of other users than root and musterd's own: however many they are, there is room for an operator.
+const MAX_GUESTS: usize = MAX_CLIENTS / 2;
 
 /// Bytes of answers that wait to be read, of all clients together: some 50 answers about 1,000 services each.
 const MAX_QUEUED: usize = 16 * 1024 * 1024;
@@ -71,7 +79,8 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
-    _file: SocketFile,
+    file: SocketFile,
+    guests: Guests,
     tag: u8,
     clients: BTreeMap<u64, Connection>,
     last_id: u64,
@@ -82,12 +91,13 @@ pub struct Control {
 }
 
 impl Control {
-    /// Listens on `path`, with mode 0600 from the first moment. The file goes when this value is dropped.
+    /// Listens on `path`, with mode 0600 from the first moment, or 0666 where there are guests. The file goes when this
+    /// value is dropped.
     ///
     /// # Errors
     /// [`BindError::InUse`] if a manager listens there; a dead one's socket is replaced.
-    pub fn bind(path: &Path) -> Result<Self, BindError> {
-        let (listener, file) = bind_path(path)?;
+    pub fn bind(path: &Path, guests: Guests) -> Result<Self, BindError> {
+        let (listener, file) = bind_path(path, mode_for(&guests))?;
         let reserve = Reserve::new(RESERVED).map_err(|error| BindError::Failed {
             path: path.to_owned(),
             step: "reserve descriptors for clients",
@@ -96,7 +106,8 @@ impl Control {
         Ok(Self {
             reserve,
             listener,
-            _file: file,
+            file,
+            guests,
             tag: 0,
             clients: BTreeMap::new(),
             last_id: LISTENER,
@@ -112,6 +123,27 @@ impl Control {
         epoll.add(&self.listener, EpollEvent::new(EpollFlags::EPOLLIN, self.token(LISTENER)))
     }
 
+    /// Whether clients that come now reach this manager: nobody has removed or replaced the socket's file.
+    pub fn is_in_place(&self) -> bool {
+        self.file.is_in_place()
+    }
+
+    /// Makes the file again; the clients that are there stay.
+    ///
+    /// # Errors
+    /// As of [`Control::bind`], and what epoll says.
+    pub fn listen_again(&mut self, epoll: &Epoll) -> Result<(), BindError> {
+        let path = self.file.path.clone();
+        let (listener, file) = bind_path(&path, mode_for(&self.guests))?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, self.token(LISTENER));
+        let told = epoll.add(&listener, event);
+        told.map_err(|errno| BindError::Failed { path, step: "listen to clients", errno })?;
+        // Who connected to the old one and was not accepted yet is hung up on.
+        let _ = epoll.delete(&self.listener);
+        (self.listener, self.file, self.paused_until) = (listener, file, None);
+        Ok(())
+    }
+
     /// Takes up what epoll saw.
     pub fn ready(&mut self, epoll: &Epoll, token: u64, now: Time) {
         let id = token & !(u64::MAX << TAG_SHIFT);
@@ -119,7 +151,7 @@ impl Control {
             self.accept(epoll, now);
         } else if let Some(client) = self.clients.get_mut(&id) {
             let heard = client.ready(now);
-            self.settle(epoll, id, heard);
+            self.settle(epoll, id, heard, now);
         }
     }
 
@@ -137,7 +169,7 @@ impl Control {
     pub fn reply(&mut self, epoll: &Epoll, client: ClientId, response: &Response, now: Time) {
         if let Some(connection) = self.clients.get_mut(&client.0) {
             let heard = connection.answer(response, now);
-            self.settle(epoll, client.0, heard);
+            self.settle(epoll, client.0, heard, now);
             self.shed(epoll, client.0);
         }
     }
@@ -169,7 +201,7 @@ impl Control {
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => break,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ if self.close_idle(epoll, known) || self.reserve.release_one() => {}
+                    _ if self.close_idle(epoll, known, Right::Host) || self.reserve.release_one() => {}
                     _ => {
                         self.listen(epoll, false);
                         self.paused_until = Some(now + PAUSE);
@@ -187,13 +219,17 @@ impl Control {
         if stream.set_nonblocking(true).is_err() {
             return;
         }
-        let mut client = Connection::new(stream, peer, now);
-        if !(Uid::from_raw(peer.uid).is_root() || peer.uid == Uid::effective().as_raw()) {
-            client.refuse(format!("uid {} is neither root nor musterd's own user", peer.uid), now);
+        let right = self.guests.right_of(peer.uid);
+        let mut client = Connection::new(stream, peer, right, now);
+        if right == Right::Nothing {
+            let them = if self.guests.is_empty() { "" } else { ", and not among those who are let in" };
+            client.refuse(format!("uid {} is neither root nor musterd's own user{them}", peer.uid), now);
             return;
         }
-        if self.clients.len() >= MAX_CLIENTS && !self.close_idle(epoll, self.last_id) {
-            client.refuse(format!("{MAX_CLIENTS} clients wait already"), now);
+        if let Some(limit) = self.full_for(right)
+            && !self.close_idle(epoll, self.last_id, right)
+        {
+            client.refuse(format!("{limit} clients wait already"), now);
             return;
         }
         let id = self.last_id + 1;
@@ -204,9 +240,25 @@ impl Control {
         }
     }
 
-    fn settle(&mut self, epoll: &Epoll, id: u64, heard: Heard) {
+    /// How many clients there can be, if there are as many and this is one more.
+    fn full_for(&self, right: Right) -> Option<usize> {
+        let guests = || self.clients.values().filter(|client| client.right != Right::Host).count();
+        if right != Right::Host && guests() >= MAX_GUESTS {
+            return Some(MAX_GUESTS);
+        }
+        (self.clients.len() >= MAX_CLIENTS).then_some(MAX_CLIENTS)
+    }
+
+    fn settle(&mut self, epoll: &Epoll, id: u64, heard: Heard, now: Time) {
         let token = self.token(id);
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let heard = match heard {
+            Heard::Request(request) if !client.right.allows(&request) => {
+                let (uid, verb) = (client.peer.uid, request.verb());
+                client.refuse(format!("uid {uid} may only look (manager.observers), not {verb}"), now)
+            }
+            heard => heard,
+        };
         match heard {
             Heard::Nothing => {}
             Heard::Request(request) => {
@@ -223,18 +275,25 @@ impl Control {
         }
     }
 
-    /// Gives up on the client that was just answered if all together let too much wait.
+    /// Gives up on a client that does not read if all together let too much wait: on guests first, then on who lets most
+    /// wait.
     fn shed(&mut self, epoll: &Epoll, id: u64) {
         let waits = self.clients.get(&id).is_some_and(|client| client.queued() > 0);
         if waits && self.clients.values().map(Connection::queued).sum::<usize>() > MAX_QUEUED {
-            self.close(epoll, id);
+            let queue = |client: &Connection| (client.right != Right::Host, client.queued());
+            let waiting = self.clients.iter().filter(|(_, client)| client.queued() > 0);
+            if let Some(id) = waiting.max_by_key(|(_, client)| queue(client)).map(|(&id, _)| id) {
+                self.close(epoll, id);
+            }
         }
     }
 
-    /// Makes room: drops the client that has been idle for longest, of those up to `newest`; false if none is.
-    fn close_idle(&mut self, epoll: &Epoll, newest: u64) -> bool {
+    /// Makes room for a client of this right: drops the one that has been idle for longest, of those up to `newest`;
+    /// false if none is. For a guest no other has to go.
+    fn close_idle(&mut self, epoll: &Epoll, newest: u64, right: Right) -> bool {
         let known = self.clients.range(..=newest);
-        let idle = known.filter_map(|(&id, client)| Some((client.idle_since()?, id)));
+        let below = known.filter(|(_, client)| right == Right::Host || client.right != Right::Host);
+        let idle = below.filter_map(|(&id, client)| Some((client.idle_since()?, id)));
         let Some((_, id)) = idle.min() else { return false };
         self.close(epoll, id);
         true
@@ -261,4 +320,8 @@ impl Control {
     fn token(&self, id: u64) -> u64 {
         u64::from(self.tag) << TAG_SHIFT | id
     }
+}
+
+fn mode_for(guests: &Guests) -> Mode {
+    if guests.is_empty() { PRIVATE } else { OPEN }
 }

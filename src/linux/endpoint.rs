@@ -10,8 +10,9 @@ use std::{
 use nix::sys::epoll::Epoll;
 
 use super::{
-    control::{BindError, Control},
-    paths::Roots,
+    control::{BindError, Control, Guests},
+    lock::{Lock, LockError},
+    paths::{Place, Roots},
 };
 use crate::time::Time;
 
@@ -21,12 +22,29 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause, each being twice the one before: a root that stays read-only should not wake an idle musterd.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
+/// How often it is looked whether the socket's file is there still, when something else wakes musterd: a scan at the
+/// latest.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Where clients reach musterd, or when that is tried again.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     configured: Option<PathBuf>,
+    guests: Guests,
     tag: u8,
-    state: Result<Control, Retry>,
+    state: Result<Open, Retry>,
+}
+
+/// There is a socket.
+#[derive(Debug)]
+struct Open {
+    control: Control,
+    place: Place,
+    /// `None`: the file system has no locks, or no room for one.
+    lock: Option<Lock>,
+    next_look: Time,
+    /// Why its file cannot be made again, as it was told.
+    told: Option<String>,
 }
 
 /// There is no socket yet.
@@ -46,13 +64,25 @@ impl Endpoint {
     /// reason not to begin.
     pub(super) fn open(
         configured: Option<&Path>,
+        guests: Guests,
         epoll: &Epoll,
         tag: u8,
         now: Time,
     ) -> io::Result<(Self, Option<PathBuf>)> {
         let configured = configured.map(Path::to_owned);
-        match bind(configured.as_deref(), epoll, tag) {
-            Ok((control, folder)) => Ok((Self { configured, tag, state: Ok(control) }, Some(folder))),
+        for user in guests.unknown() {
+            let cause = format!("user {user} is not in /etc/passwd");
+            tracing::warn!(
+                cause,
+                consequence = "nobody is let in by this name yet",
+                "users of the control socket"
+            );
+        }
+        match bind(configured.as_deref(), &guests, epoll, tag, now) {
+            Ok(open) => {
+                let folder = open.place.folder.clone();
+                Ok((Self { configured, guests, tag, state: Ok(open) }, Some(folder)))
+            }
             Err(error) => {
                 if is_taken(&*error) {
                     return Err(io::Error::other(error.to_string()));
@@ -61,72 +91,135 @@ impl Endpoint {
                     "musterd ctl cannot reach this manager; trying again in 5s, then less and less often";
                 tracing::warn!(cause = %error, consequence, "no control socket");
                 let retry = Retry { at: now + FIRST_PAUSE, pause: FIRST_PAUSE, told: false };
-                Ok((Self { configured, tag, state: Err(retry) }, None))
+                Ok((Self { configured, guests, tag, state: Err(retry) }, None))
             }
         }
     }
 
     /// The socket, where there is one.
     pub(super) fn control(&mut self) -> Option<&mut Control> {
-        self.state.as_mut().ok()
+        self.state.as_mut().ok().map(|open| &mut open.control)
     }
 
     /// When to call [`Endpoint::tick`] next.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         match &self.state {
-            Ok(control) => control.next_deadline(),
+            Ok(open) => open.control.next_deadline(),
             Err(retry) => Some(retry.at),
         }
     }
 
-    /// Drops clients that are late; tries to open the socket again, and returns the folder of the record then.
+    /// Drops clients that are late, and makes the socket's file again if somebody has removed it; tries to open the socket
+    /// if there is none, and returns the folder of the record then.
     pub(super) fn tick(&mut self, epoll: &Epoll, now: Time) -> Option<PathBuf> {
         match &mut self.state {
-            Ok(control) => control.expire(epoll, now),
-            Err(retry) if retry.at <= now => match bind(self.configured.as_deref(), epoll, self.tag) {
-                Ok((control, folder)) => {
-                    tracing::info!("control socket open");
-                    self.state = Ok(control);
-                    return Some(folder);
-                }
-                Err(error) => {
-                    if is_taken(&*error) && !retry.told {
-                        let consequence =
-                            "musterd ctl reaches that one; both go on, and may start the same services";
-                        tracing::error!(cause = %error, consequence, "still no control socket");
-                        retry.told = true;
+            Ok(open) => {
+                open.control.expire(epoll, now);
+                open.look(epoll, now);
+            }
+            Err(retry) if retry.at <= now => {
+                match bind(self.configured.as_deref(), &self.guests, epoll, self.tag, now) {
+                    Ok(open) => {
+                        tracing::info!("control socket open");
+                        let folder = open.place.folder.clone();
+                        self.state = Ok(open);
+                        return Some(folder);
                     }
-                    retry.pause = LONGEST_PAUSE.min(retry.pause * 2);
-                    retry.at = now + retry.pause;
+                    Err(error) => retry.put_off(&*error, now),
                 }
-            },
+            }
             Err(_) => {}
         }
         None
     }
 }
 
-fn bind(configured: Option<&Path>, epoll: &Epoll, tag: u8) -> Result<(Control, PathBuf), Box<dyn Error>> {
+impl Retry {
+    fn put_off(&mut self, error: &(dyn Error + 'static), now: Time) {
+        if is_taken(error) && !self.told {
+            let consequence = "musterd ctl reaches that one; both go on, and may start the same services";
+            tracing::error!(cause = %error, consequence, "still no control socket");
+            self.told = true;
+        }
+        self.pause = LONGEST_PAUSE.min(self.pause * 2);
+        self.at = now + self.pause;
+    }
+}
+
+impl Open {
+    fn look(&mut self, epoll: &Epoll, now: Time) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK;
+        if self.control.is_in_place() {
+            return;
+        }
+        let gone = format!("somebody removed {}", self.place.socket.display());
+        match self.listen_again(epoll) {
+            Ok(()) => {
+                self.told = None;
+                tracing::warn!(cause = gone, "control socket made again");
+            }
+            Err(error) => {
+                let cause = format!("{gone}; {error}");
+                if self.told.as_ref() != Some(&cause) {
+                    let consequence = "musterd ctl cannot reach this manager; trying again";
+                    tracing::error!(cause, consequence, "control socket lost");
+                }
+                self.told = Some(cause);
+            }
+        }
+    }
+
+    fn listen_again(&mut self, epoll: &Epoll) -> Result<(), Box<dyn Error>> {
+        Roots::of_this_process().prepare(Some(&self.place.socket))?;
+        if !self.lock.as_ref().is_some_and(Lock::is_in_place) {
+            self.lock = lock(&self.place)?;
+        }
+        Ok(self.control.listen_again(epoll)?)
+    }
+}
+
+fn bind(
+    configured: Option<&Path>,
+    guests: &Guests,
+    epoll: &Epoll,
+    tag: u8,
+    now: Time,
+) -> Result<Open, Box<dyn Error>> {
     let place = Roots::of_this_process().prepare(configured)?;
-    let mut control = Control::bind(&place.socket)?;
+    let lock = lock(&place)?;
+    let mut control = Control::bind(&place.socket, guests.clone())?;
     control.register(epoll, tag)?;
-    Ok((control, place.folder))
+    Ok(Open { control, place, lock, next_look: now + LOOK, told: None })
+}
+
+/// Keeps others from taking the place: also where the socket's file is gone, and while two begin at once.
+fn lock(place: &Place) -> Result<Option<Lock>, BindError> {
+    match Lock::take(&place.folder) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Held(pid)) => Err(BindError::InUse { path: place.socket.clone(), pid }),
+        Err(LockError::Failed(error)) => {
+            tracing::debug!(cause = %error, "no lock");
+            Ok(None)
+        }
+    }
 }
 
 /// Whether another manager is why there is no socket.
 fn is_taken(error: &(dyn Error + 'static)) -> bool {
     match error.downcast_ref::<BindError>() {
-        Some(BindError::InUse { .. } | BindError::Busy { .. }) => true,
+        Some(BindError::InUse { .. }) => true,
         Some(BindError::NotASocket { .. } | BindError::Failed { .. }) | None => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, os::unix::net::UnixListener, path::PathBuf, time::Duration};
+    use std::{env, fs, os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
     use nix::sys::epoll::{Epoll, EpollCreateFlags};
-    use rustix::fs::FlockOperation;
 
     use super::*;
     use crate::{
@@ -159,22 +252,45 @@ mod tests {
         Time::from_boot(Duration::from_secs(seconds))
     }
 
+    fn open(socket: &Path, epoll: &Epoll) -> io::Result<(Endpoint, Option<PathBuf>)> {
+        Endpoint::open(Some(socket), Guests::default(), epoll, 1, at(0))
+    }
+
     #[test]
     fn a_second_manager_does_not_begin() {
         let house = House::new("second");
         let socket = house.0.join("socket");
-        let open = || Endpoint::open(Some(&socket), &epoll(), 1, at(0)).map(drop);
-        let first = Control::bind(&socket).unwrap();
-        assert!(open().unwrap_err().to_string().contains("the musterd with pid"));
+        let first = Control::bind(&socket, Guests::default()).unwrap();
+        let refusal = open(&socket, &epoll()).unwrap_err().to_string();
+        assert!(refusal.contains("the musterd with pid"), "{refusal}");
         drop(first);
+        open(&socket, &epoll()).unwrap();
+    }
 
-        // A dead one's socket, which another one is replacing at this moment.
-        drop(UnixListener::bind(&socket).unwrap());
-        let folder = fs::File::open(&house.0).unwrap();
-        rustix::fs::flock(&folder, FlockOperation::LockExclusive).unwrap();
-        assert!(open().unwrap_err().to_string().contains("another musterd is just starting there"));
-        drop(folder);
-        open().unwrap();
+    #[test]
+    fn a_socket_that_somebody_removed_is_made_again() {
+        let house = House::new("removed");
+        let (socket, folder) = (house.0.join("socket"), house.0.join("socket.d"));
+        let epoll = epoll();
+        let (mut endpoint, _) = open(&socket, &epoll).unwrap();
+        let is_there = || UnixStream::connect(&socket).is_ok();
+        fs::remove_file(&socket).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(endpoint.next_deadline(), None, "nothing wakes musterd for this alone");
+        endpoint.tick(&epoll, at(4));
+        assert!(!is_there(), "not at each turn");
+        endpoint.tick(&epoll, at(5));
+        assert!(is_there() && folder.join("lock").exists());
+
+        fs::remove_file(&socket).unwrap();
+        fs::write(&socket, "precious").unwrap();
+        endpoint.tick(&epoll, at(10));
+        assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+        fs::remove_file(&socket).unwrap();
+        endpoint.tick(&epoll, at(15));
+        assert!(is_there());
+        drop(endpoint);
+        assert!(!socket.exists());
     }
 
     #[test]
@@ -182,7 +298,7 @@ mod tests {
         let house = House::new("pause");
         let socket = house.0.join("later/socket");
         let epoll = epoll();
-        let (mut endpoint, folder) = Endpoint::open(Some(&socket), &epoll, 1, at(0)).unwrap();
+        let (mut endpoint, folder) = open(&socket, &epoll).unwrap();
         assert_eq!(folder, None);
         let mut tried = Vec::new();
         for _ in 0..9 {
@@ -202,9 +318,9 @@ mod tests {
         let socket = house.0.join("later/socket");
         let (epoll, log) = (epoll(), Log::new(LogFormat::Text, LogLevel::Error));
         log.attach();
-        let (mut endpoint, _) = Endpoint::open(Some(&socket), &epoll, 1, at(0)).unwrap();
+        let (mut endpoint, _) = open(&socket, &epoll).unwrap();
         fs::create_dir(house.0.join("later")).unwrap();
-        let _other = Control::bind(&socket).unwrap();
+        let _other = Control::bind(&socket, Guests::default()).unwrap();
         let mut told = Vec::new();
         tracing::subscriber::with_default(log.clone(), || {
             for seconds in [5, 100, 1000] {

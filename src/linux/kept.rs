@@ -198,8 +198,6 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
     use super::*;
 
     #[test]

@@ -22,9 +22,12 @@ use rustix::{
 mod commands;
 mod descriptors;
 mod logs;
+mod reload;
+
+use reload::Loaded;
 
 use super::{
-    control::Control,
+    control::{Control, Guests},
     endpoint::Endpoint,
     log::{Log, wall_clock},
     named,
@@ -40,9 +43,9 @@ use super::{
     watch::{self, Ended, SignalError, WatchResult, Watcher},
 };
 use crate::{
-    config::{Config, LogLevel, ReadyRule},
-    process::{Exit, Pid, ProcessId, Table},
-    supervisor::{Action, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
+    config::{Config, LogLevel, Provenance, ReadyRule, Sources},
+    process::{Pid, ProcessId, Table},
+    supervisor::{Action, Caller, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::cannot,
     time::Time,
 };
@@ -72,8 +75,8 @@ const CONTROL: u8 = 3;
 const PROBE: u8 = 4;
 const NOTIFY: u8 = 5;
 
-/// Manages the services until the shutdown is done; returns the exit code.
-pub fn run(config: Config) -> u8 {
+/// Manages the services, as they were read from the sources, until the shutdown is done; returns the exit code.
+pub fn run(config: Config, provenance: &Provenance, sources: Sources) -> u8 {
     let log = Log::new(config.manager.log_format, config.manager.log_level);
     log.set_times(config.manager.log_times);
     // Where somebody else listens already, the messages reach him.
@@ -83,7 +86,7 @@ pub fn run(config: Config) -> u8 {
     for warning in &config.warnings {
         tracing::warn!(cause = %warning, "check the configuration");
     }
-    match Manager::new(&config, &log) {
+    match Manager::new(&config, Loaded::new(&config, provenance, sources), &log) {
         Ok(mut manager) => manager.run(),
         Err(error) => {
             tracing::error!(cause = %error, "cannot begin");
@@ -118,6 +121,8 @@ struct Manager {
     /// Why it could not be written then, as it was told.
     record_failed: Option<String>,
     supervisor: Supervisor,
+    /// What it was told to manage.
+    loaded: Loaded,
     /// Its next deadline as it was when last asked for.
     deadline: Option<Time>,
     /// Whether it was stepped since then, and since the record was last compared.
@@ -128,14 +133,20 @@ struct Manager {
 }
 
 impl Manager {
-    fn new(config: &Config, log: &Log) -> io::Result<Self> {
+    fn new(config: &Config, loaded: Loaded, log: &Log) -> io::Result<Self> {
         let setup = Setup::new()?;
         // Before the pipes: its descriptors must have low numbers, as a new process closes all above them.
         let spawner = Spawner::new(&setup)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot("make an epoll"))?;
         epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
         let now = clock();
-        let (endpoint, folder) = Endpoint::open(config.manager.socket.as_deref(), &epoll, CONTROL, now)?;
+        let (endpoint, folder) = Endpoint::open(
+            config.manager.socket.as_deref(),
+            Guests::of(&config.manager),
+            &epoll,
+            CONTROL,
+            now,
+        )?;
         let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
@@ -164,6 +175,7 @@ impl Manager {
         let place = Place { pid: own_pid(), is_init: setup.is_init };
         Ok(Manager {
             supervisor: Supervisor::new(config, place, &record, now, boot),
+            loaded,
             spawner,
             watcher: Watcher::new(|pid| token(PROCESS, u64::from(pid.unsigned_abs()))),
             scanner: Scanner::new()
@@ -179,7 +191,7 @@ impl Manager {
             epoll,
             log: log.clone(),
             output,
-            outlets: vec![None; config.services.len()],
+            outlets: Vec::new(),
             reserve,
             followers: logs::Followers::default(),
             probes: Probes::default(),
@@ -324,7 +336,7 @@ impl Manager {
             libc::SIGQUIT => "SIGQUIT",
             libc::SIGCHLD => return,
             libc::SIGUSR1 => return self.reopen("SIGUSR1"),
-            libc::SIGHUP => return tracing::warn!("SIGHUP means nothing to musterd"),
+            libc::SIGHUP => return self.reload_by_signal("SIGHUP"),
             _ => return tracing::debug!(signal, "signal without a meaning here"),
         };
         self.feed(Event::Terminate { cause: name.to_owned() });
@@ -355,13 +367,13 @@ impl Manager {
     /// What is told of a process that ended: what it said, if it was a probe, before its end. If it had the terminal,
     /// musterd has it now.
     fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
-        let Ended { id: process, exit, watched } = *ended;
+        let Ended { id: process, exit, watched, session_empty } = *ended;
         tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
         if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
             lent.take_back();
         }
         let said = self.probes.ended(process).map(|line| Event::Said { process, line });
-        said.into_iter().chain([Event::Ended { process, exit }]).collect()
+        said.into_iter().chain([Event::Ended { process, exit, session_empty }]).collect()
     }
 
     /// Tells of the awaited lines that came.
@@ -385,6 +397,9 @@ impl Manager {
     fn take_notifications(&mut self, data: u64) {
         // The token holds a service's ID, which is a `u32`.
         let service = ServiceId(data as u32);
+        if !self.supervisor.has(service) {
+            return;
+        }
         let name = self.supervisor.config(service).name.clone();
         for (sender, notification) in self.notifier.ready(service, name.as_str()) {
             self.feed(Event::Notified { service, sender, notification });
@@ -404,7 +419,8 @@ impl Manager {
     fn answer_requests(&mut self) {
         while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
             if let Some(asked) = self.serve_output(asked) {
-                self.feed(Event::Asked { client: asked.client, request: asked.request });
+                let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid };
+                self.feed(Event::Asked { client: asked.client, caller, request: asked.request });
                 self.look_around();
             }
         }
@@ -421,6 +437,15 @@ impl Manager {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
                 Look::Orphans => Event::Orphans(self.orphans()),
+                Look::Usage => {
+                    self.reserve.release();
+                    let scanned = table::scan(&self.scanner, |_| false);
+                    self.reserve.refill();
+                    match scanned {
+                        Ok(table) => Event::Measured(table),
+                        Err(error) => Event::ScanFailed { error: error.to_string() },
+                    }
+                }
                 Look::Table => {
                     self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
@@ -477,6 +502,10 @@ impl Manager {
                     tracing::warn!(pid = process.pid, signal, cause = %error, "cannot signal");
                 }
             },
+            Action::Deliver { client, service, process, signal } => {
+                let error = self.watcher.signal(process, signal).err().map(|error| error.to_string());
+                return vec![Event::Delivered { client, service, error }];
+            }
             Action::Reply { client, response } => {
                 if let Some(control) = self.endpoint.control() {
                     control.reply(&self.epoll, client, &response, self.now);
@@ -502,6 +531,10 @@ impl Manager {
                     return self.lines_seen();
                 }
             }
+            Action::Forget(service) => {
+                self.forget(service);
+                return vec![Event::Forgotten(service)];
+            }
             Action::Exit(code) => self.exit = Some(code),
         }
         Vec::new()
@@ -515,7 +548,7 @@ impl Manager {
                 let mut ended = Vec::new();
                 self.watcher.reap(&mut ended);
                 if !ended.iter().any(|ended| ended.id.pid == process.pid) {
-                    ended.push(Ended { id: process, exit: Exit::Unknown, watched: true });
+                    ended.push(Ended::unseen(process));
                 }
                 ended.iter().flat_map(|ended| self.last_of(ended)).collect()
             }
@@ -523,7 +556,7 @@ impl Manager {
     }
 
     fn outlet(&self, service: ServiceId) -> Option<Outlet> {
-        self.outlets[service.0 as usize]
+        self.outlets.get(service.0 as usize).copied().flatten()
     }
 
     /// Tells the output each service's main process, which its lines carry. None changes without an action, so that
@@ -533,7 +566,9 @@ impl Manager {
             return;
         }
         for (id, outlet) in (0..).map(ServiceId).zip(&self.outlets) {
-            if let Some(outlet) = *outlet {
+            if let Some(outlet) = *outlet
+                && self.supervisor.has(id)
+            {
                 self.output.set_pid(outlet, self.supervisor.main_pid(id));
             }
         }

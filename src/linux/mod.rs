@@ -16,6 +16,7 @@ mod kept;
 mod kept_page;
 mod kept_queue;
 mod lines;
+mod lock;
 pub mod log;
 mod log_file;
 pub mod manager;

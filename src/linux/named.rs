@@ -14,13 +14,15 @@ const PASSWD: &str = "/etc/passwd";
 /// A line takes some 50 bytes: enough for 20,000 users.
 const LONGEST_PASSWD: u64 = 1 << 20;
 
+/// The IDs of users by name.
+pub(super) type Users = HashMap<String, u32>;
+
 /// Reads what is wanted; what cannot be read is left out.
 pub(super) fn read(wanted: &Wanted, clock: impl Fn() -> Time) -> Named {
     let pidfile = |path: &&Path| Some(((*path).to_owned(), pidfile::read(path, &clock)?));
     let program = |path: &&Path| Some(((*path).to_owned(), fs::canonicalize(path).ok()?));
     let users = || {
-        let passwd = small_file::read(Path::new(PASSWD), LONGEST_PASSWD, OFlags::empty());
-        let mut users = passwd.map(|(text, _)| users(&text)).unwrap_or_default();
+        let mut users = all_users();
         users.retain(|name, _| wanted.users.contains(name.as_str()));
         users
     };
@@ -35,15 +37,18 @@ pub(super) fn read(wanted: &Wanted, clock: impl Fn() -> Time) -> Named {
 pub(super) fn user_id(user: &User) -> Option<u32> {
     match user {
         User::Id(id) => Some(*id),
-        User::Name(name) => {
-            let (text, _) = small_file::read(Path::new(PASSWD), LONGEST_PASSWD, OFlags::empty()).ok()?;
-            users(&text).get(name).copied()
-        }
+        User::Name(name) => all_users().get(name).copied(),
     }
 }
 
+/// All users; none where /etc/passwd cannot be read.
+pub(super) fn all_users() -> Users {
+    let passwd = small_file::read(Path::new(PASSWD), LONGEST_PASSWD, OFlags::empty());
+    passwd.map(|(text, _)| users(&text)).unwrap_or_default()
+}
+
 /// The IDs of the users by name; of two lines of one name the first counts, as in getpwnam(3).
-pub(super) fn users(passwd: &[u8]) -> HashMap<String, u32> {
+pub(super) fn users(passwd: &[u8]) -> Users {
     let mut users = HashMap::new();
     for line in passwd.split(|&byte| byte == b'\n') {
         let mut fields = line.split(|&byte| byte == b':').map(|field| str::from_utf8(field).ok());

@@ -37,6 +37,8 @@ use super::{
     render::{self, Origin, Stream},
     sink::{Sink, is_same},
 };
+mod renewal;
+
 use crate::{
     config::{Destination, Logging, Overflow, Regex},
     process::Pid,
@@ -86,6 +88,8 @@ pub struct Output {
     kept: Option<Kept>,
     history: History,
     services: Vec<Service>,
+    /// Places of services that were removed, for those that come.
+    free: Vec<usize>,
     /// Two for each service: stdout, stderr.
     pipes: Vec<End>,
     /// The services that lines were dropped of, and when that is told.
@@ -114,6 +118,7 @@ struct Service {
     /// Its name, without anything that could steer a terminal.
     name: String,
     pid: Option<Pid>,
+    logging: Logging,
     /// What is searched for in its lines.
     awaited: Option<Regex>,
     /// How many lines were dropped that nobody was told of.
@@ -126,6 +131,8 @@ enum End {
     Pipe(Pipe),
     /// Something that musterd has no part in.
     Direct(OwnedFd),
+    /// Nothing: the service was removed.
+    Gone,
 }
 
 struct Pipe {
@@ -183,6 +190,7 @@ impl Output {
             kept: None,
             history: History::default(),
             services: Vec::new(),
+            free: Vec::new(),
             pipes: Vec::new(),
             dropping: BTreeSet::new(),
             drops_due: None,
@@ -261,19 +269,27 @@ impl Output {
 
     /// Creates what a service with such keys writes into. Fails if there is no descriptor left.
     pub fn add_service_as(&mut self, name: &str, logging: &Logging) -> io::Result<Outlet> {
-        let at = self.pipes.len();
+        let place = self.free.last().copied().unwrap_or(self.services.len());
+        let at = 2 * place;
         let ends = [(Stream::Stdout, &logging.stdout), (Stream::Stderr, &logging.stderr)];
         let mut made = Vec::new();
         for (stream, destination) in ends {
             made.push(self.end(name, stream, destination, logging.overflow, at + made.len())?);
         }
-        self.pipes.extend(made);
+        let logging = logging.clone();
         let shown = printable(name);
         self.width = self.width.max(render::width(&shown));
-        self.history.add(name, logging.memory);
-        self.services.push(Service { name: shown, pid: None, awaited: None, dropped: 0 });
+        self.history.add(place, name, logging.memory);
+        let service = Service { name: shown, pid: None, logging, awaited: None, dropped: 0 };
+        if self.free.pop().is_some() {
+            self.pipes.splice(at..at + 2, made);
+            self.services[place] = service;
+        } else {
+            self.pipes.extend(made);
+            self.services.push(service);
+        }
         self.log.set_width(self.width);
-        Ok(Outlet(self.services.len() - 1))
+        Ok(Outlet(place))
     }
 
     /// What the service gets as its stdout.
@@ -427,24 +443,12 @@ impl Output {
         overflow: Overflow,
         index: usize,
     ) -> io::Result<End> {
-        let own = &self.own[stream as usize];
         let channel = match destination {
-            Destination::Prefix => own.channel,
-            Destination::Raw => return Ok(End::Direct(own.fd.try_clone()?)),
+            Destination::Raw => return Ok(End::Direct(self.own[stream as usize].fd.try_clone()?)),
             Destination::None => {
                 return Ok(End::Direct(File::options().write(true).open("/dev/null")?.into()));
             }
-            Destination::File(file) => match self.files.get(&file.path) {
-                Some(&channel) => channel,
-                None => {
-                    let channel = self.channels.len();
-                    let mut made = Channel::new(&self.epoll, channel, Sink::file(file)?)?;
-                    made.keep(self.kept.as_mut().and_then(|kept| kept.queue(made.name())));
-                    self.channels.push(made);
-                    self.files.insert(file.path.clone(), channel);
-                    channel
-                }
-            },
+            Destination::Prefix | Destination::File(_) => self.channel(stream, destination)?,
         };
         let fifo = self.fifos.as_mut().map(|fifos| fifos.feed(service, stream));
         let feed = match fifo {
@@ -457,6 +461,20 @@ impl Output {
         let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
         let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
         Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, due: None }))
+    }
+
+    /// The channel to a destination that musterd itself writes to.
+    fn channel(&mut self, stream: Stream, destination: &Destination) -> io::Result<usize> {
+        let Destination::File(file) = destination else { return Ok(self.own[stream as usize].channel) };
+        if let Some(&channel) = self.files.get(&file.path) {
+            return Ok(channel);
+        }
+        let channel = self.channels.len();
+        let mut made = Channel::new(&self.epoll, channel, Sink::file(file)?)?;
+        made.keep(self.kept.as_mut().and_then(|kept| kept.queue(made.name())));
+        self.channels.push(made);
+        self.files.insert(file.path.clone(), channel);
+        Ok(channel)
     }
 
     /// How many bytes were read.
@@ -640,6 +658,7 @@ impl End {
         match self {
             End::Pipe(pipe) => pipe.feed.write_end.as_fd(),
             End::Direct(fd) => fd.as_fd(),
+            End::Gone => unreachable!("an outlet that was removed is given to nobody"),
         }
     }
 }

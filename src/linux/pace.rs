@@ -70,6 +70,11 @@ impl Pace {
         self.room
     }
 
+    /// That the kernel tells of the pipe from now on.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self { room: self.room, ..Self::default() };
+    }
+
     /// That the pipe holds so much from now on.
     pub(super) fn set_room(&mut self, room: usize) {
         self.room = room;
@@ -113,7 +118,7 @@ mod tests {
     fn decided(reads: &[(u64, usize)]) -> Vec<Next> {
         let (mut pace, mut now) = (Pace::default(), Time::from_boot(Duration::from_secs(1)));
         let decide = |&(after, count): &(u64, usize)| {
-            now = now + Duration::from_micros(after);
+            now += Duration::from_micros(after);
             pace.decide(count, now)
         };
         reads.iter().map(decide).collect()

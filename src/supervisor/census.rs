@@ -16,7 +16,17 @@ pub(super) struct Census<'a> {
     pub(super) candidates: Vec<(&'a Process, Names<'a>)>,
     /// The candidates that musterd's new orphans are or descend from.
     pub(super) adrift: Vec<&'a Process>,
-    sessions: HashMap<Pid, Vec<&'a Process>>,
+    /// All processes, by session.
+    pub(super) sessions: HashMap<Pid, Vec<&'a Process>>,
+}
+
+/// The processes of each session.
+pub(super) fn by_session(table: &Table) -> HashMap<Pid, Vec<&Process>> {
+    let mut sessions: HashMap<Pid, Vec<&Process>> = HashMap::new();
+    for process in &table.processes {
+        sessions.entry(process.session).or_default().push(process);
+    }
+    sessions
 }
 
 impl<'a> Census<'a> {
@@ -31,16 +41,12 @@ impl<'a> Census<'a> {
         // Within one tick of the clock a parent can't be told from its child by age.
         let depth = |process: &Process| ancestors(table, process).count();
         candidates.sort_by_cached_key(|(process, _)| (process.id.start, depth(process), process.id.pid));
-        let mut sessions: HashMap<Pid, Vec<&Process>> = HashMap::new();
-        for process in &table.processes {
-            sessions.entry(process.session).or_default().push(process);
-        }
         let is_adrift = |process: &&Process| {
             let top = ancestors(table, process).last().unwrap_or(process);
             new_orphans.contains(&top.id.pid)
         };
         let adrift = candidates.iter().map(|(process, _)| *process).filter(is_adrift).collect();
-        Census { table, candidates, adrift, sessions }
+        Census { table, candidates, adrift, sessions: by_session(table) }
     }
 
     /// All processes of a session.

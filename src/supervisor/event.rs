@@ -1,18 +1,35 @@
 //! What the decider hears and what it asks for. Data only.
 
+use std::{fmt, time::Duration};
+
 use crate::{
-    config::{LogLevel, ServiceName},
+    config::{LogLevel, Service as ServiceConfig, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
-    protocol::{Request, Response},
+    protocol::{Changes, Request, Response},
 };
 
-/// A service, as the decider and the shell name it to each other: its place in the configuration.
+/// A service, as the decider and the shell name it to each other; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
 
 /// A client of the control socket; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
+
+/// Whose process a client of the control socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its user ID.
+    pub uid: u32,
+    /// Its PID; 0 where it lies outside musterd's PID namespace.
+    pub pid: Pid,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}, pid {}", self.uid, self.pid)
+    }
+}
 
 /// What a command is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +38,8 @@ pub enum Purpose {
     Start,
     /// The service's `stop`.
     Stop,
+    /// The service's `reload`.
+    Reload,
     /// A probe: its exit code tells, 0 is success.
     Probe(Probing),
 }
@@ -55,6 +74,19 @@ pub enum Notification {
     MainPid(Pid),
 }
 
+/// A new configuration.
+#[derive(Clone, Debug)]
+pub struct Reconfiguration {
+    /// The services from now on, in this order; those that are not among them are stopped and forgotten.
+    pub services: Vec<ServiceConfig>,
+    /// How long all of the shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// What of it is new, and what must be started anew for that.
+    pub changes: Changes,
+    /// By whom or what it was asked for, for the log: `SIGHUP`.
+    pub cause: String,
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -87,6 +119,8 @@ pub enum Event {
         process: ProcessId,
         /// How.
         exit: Exit,
+        /// Whether it is certain that it has left nobody in the session that bears its PID.
+        session_empty: bool,
     },
     /// The last line that a probe wrote, printable and cut to a line's length; before its `Ended`.
     Said {
@@ -110,7 +144,9 @@ pub enum Event {
     Orphans(Option<Vec<Pid>>),
     /// The answer to `Look::Table`.
     Scanned(Table),
-    /// `Look::Table` could not be done; it is asked for again after a pause.
+    /// The answer to `Look::Usage`.
+    Measured(Table),
+    /// `Look::Table` or `Look::Usage` could not be done; it is asked for again after a pause.
     ScanFailed {
         /// Why.
         error: String,
@@ -119,14 +155,29 @@ pub enum Event {
     Asked {
         /// Who.
         client: ClientId,
+        /// Who that is.
+        caller: Caller,
         /// What.
         request: Request,
+    },
+    /// An `Action::Deliver` was done, or could not be.
+    Delivered {
+        /// Who asked.
+        client: ClientId,
+        /// Whose main process was meant.
+        service: ServiceId,
+        /// Why it could not be done.
+        error: Option<String>,
     },
     /// A client that had asked does not wait for its answer any more; what it asked for is done all the same.
     HungUp {
         /// Who.
         client: ClientId,
     },
+    /// The configuration is another one from now on.
+    Reconfigured(Box<Reconfiguration>),
+    /// An `Action::Forget` was done.
+    Forgotten(ServiceId),
     /// musterd was told to end.
     Terminate {
         /// By whom or what, for the log: `SIGTERM`.
@@ -153,6 +204,17 @@ pub enum Action {
         /// The signal's number.
         signal: i32,
     },
+    /// Send a signal that a client asked for to exactly this process; answered by `Delivered`.
+    Deliver {
+        /// Who asked.
+        client: ClientId,
+        /// Whose main process it is.
+        service: ServiceId,
+        /// The process.
+        process: ProcessId,
+        /// The signal's number.
+        signal: i32,
+    },
     /// Answer a client.
     Reply {
         /// Who asked.
@@ -171,6 +233,8 @@ pub enum Action {
     },
     /// A process of the service ended: what it wrote last is given out.
     FlushOutput(ServiceId),
+    /// The service is no more: what is kept for it is given up; answered by `Forgotten`.
+    Forget(ServiceId),
     /// End musterd with this exit code.
     Exit(u8),
 }
@@ -178,6 +242,9 @@ pub enum Action {
 /// What the decider must see before it can go on; asked once all events at hand have been stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
+    /// The whole process table, without what takes longer to be read (arguments, executable, environment): somebody
+    /// wants to know what the services take.
+    Usage,
     /// musterd's own children: whether a process that ended left some behind.
     Orphans,
     /// The whole process table.

@@ -1,15 +1,12 @@
-//! Whether a service takes more memory or processor time than it may, by what the table shows of its main process,
-//! the session of it and all their descendants. Measures nothing.
+//! Whether a service takes more memory or processor time than it may. Measures nothing.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use super::{ServiceId, Supervisor, census::Census, seek::TICK, state::State};
+use super::{ServiceId, Supervisor, census::Census, state::State, usage::Families};
 use crate::{
     config::{Guard, LogLevel, Remedy, Service as ServiceConfig},
-    process::{Life, Pid, Process, ProcessId},
+    process::ProcessId,
+    text::size,
     time::Time,
 };
 
@@ -30,12 +27,6 @@ pub(super) struct Guarded {
 struct Excess {
     since: Option<Time>,
     told: bool,
-}
-
-/// What a service takes now.
-struct Usage {
-    memory: u64,
-    ticks: HashMap<ProcessId, u64>,
 }
 
 impl Guarded {
@@ -91,23 +82,14 @@ impl Supervisor {
         if guarded.is_empty() {
             return;
         }
-        let mut children: HashMap<Pid, Vec<&Process>> = HashMap::new();
-        for process in census.table.processes.iter().filter(|process| process.life == Life::Alive) {
-            children.entry(process.parent).or_default().push(process);
-        }
+        let families = Families::new(census.table);
         for id in guarded {
-            self.look_at_usage(now, id, census, &children);
+            self.look_at_usage(now, id, census, &families);
         }
     }
 
-    fn look_at_usage(
-        &mut self,
-        now: Time,
-        id: ServiceId,
-        census: &Census,
-        children: &HashMap<Pid, Vec<&Process>>,
-    ) {
-        let Some(usage) = self.usage(id, census, children) else { return };
+    fn look_at_usage(&mut self, now: Time, id: ServiceId, census: &Census, families: &Families) {
+        let Some(usage) = self.usage(id, census.table, &census.sessions, families) else { return };
         let service = &mut self.services[id];
         let (config, guarded) = (&service.config, &mut service.guard);
         let mut complaints: Vec<(Remedy, String)> = Vec::new();
@@ -117,7 +99,11 @@ impl Supervisor {
             let why = format!("takes {} of memory, more than memory-max = {}", size(usage.memory), size(max));
             complaints.push((on_excess, why));
         }
-        let percent = guarded.seen.as_ref().and_then(|(at, before)| percent(*at, now, before, &usage.ticks));
+        let percent = guarded
+            .seen
+            .as_ref()
+            .filter(|(at, _)| now.since(*at) >= SHORTEST_MEASURE)
+            .map(|(at, before)| (usage.percent_since(before, now.since(*at)), *at));
         if let Some(Guard { max, lasting, on_excess }) = config.cpu_max
             && let Some((percent, since)) = percent
             && guarded.cpu.look(percent > max, since, lasting, now)
@@ -141,49 +127,8 @@ impl Supervisor {
         }
     }
 
-    /// What main process, session and descendants take together.
-    fn usage(&self, id: ServiceId, census: &Census, children: &HashMap<Pid, Vec<&Process>>) -> Option<Usage> {
-        let main = self.services[id].main()?;
-        let in_sessions = main.sessions().flat_map(|session| census.in_session(session)).copied();
-        let mut agenda: Vec<&Process> = in_sessions.chain(census.table.get(main.id.pid)).collect();
-        let (mut usage, mut counted) = (Usage { memory: 0, ticks: HashMap::new() }, HashSet::new());
-        while let Some(process) = agenda.pop() {
-            if process.life == Life::Alive && counted.insert(process.id.pid) {
-                usage.memory = usage.memory.saturating_add(process.memory);
-                usage.ticks.insert(process.id, process.cpu);
-                agenda.extend(children.get(&process.id.pid).into_iter().flatten());
-            }
-        }
-        Some(usage)
-    }
-
     /// What was seen of former processes says nothing of the next ones.
     pub(super) fn forget_usage(&mut self, id: ServiceId) {
         self.services[id].guard = Guarded::default();
     }
-}
-
-/// The processor time between two looks, in percent of one processor, and since when; `None`: too short a time.
-fn percent(
-    at: Time,
-    now: Time,
-    before: &HashMap<ProcessId, u64>,
-    ticks: &HashMap<ProcessId, u64>,
-) -> Option<(f64, Time)> {
-    let passed = now.since(at);
-    let used = ticks.iter().map(|(id, &ticks)| ticks.saturating_sub(before.get(id).copied().unwrap_or(0)));
-    let used = TICK.as_secs_f64() * used.sum::<u64>() as f64;
-    (passed >= SHORTEST_MEASURE).then(|| (100.0 * used / passed.as_secs_f64(), at))
-}
-
-/// `512 MiB`, `1.5 GiB`.
-fn size(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let text = format!("{value:.1}");
-    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), units[unit])
 }

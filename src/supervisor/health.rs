@@ -3,6 +3,7 @@
 use super::{
     Cause, Probing, ServiceId, Supervisor,
     probe::ProbeRun,
+    service::Checked,
     state::{Reason, State},
 };
 use crate::{
@@ -20,6 +21,14 @@ pub(super) fn next_check(check: &Check, now: Time) -> ProbeRun {
 }
 
 impl Supervisor {
+    /// The pause before the next check is over now.
+    pub(super) fn hasten_check(&mut self, now: Time, id: ServiceId) {
+        if let Some(ProbeRun::Pause { probing: Probing::Health, until }) = &mut self.services[id].probe {
+            *until = now;
+            self.probe_due(now, id);
+        }
+    }
+
     /// A check is done; `failure`: what was wrong.
     pub(super) fn health_checked(&mut self, now: Time, id: ServiceId, failure: Option<String>) {
         let remedy = self.services[id].config.check.as_ref().map(|check| check.on_failure);
@@ -38,6 +47,7 @@ impl Supervisor {
         let (State::Running { main } | State::Unhealthy { main }) = &service.state else { return };
         let main = main.clone();
         service.probe = Some(next_check(&check, now));
+        service.checked = Some(Checked { at: now, failure: failure.clone() });
         let Some(failure) = failure else {
             service.failed_checks = 0;
             if matches!(service.state, State::Unhealthy { .. }) {

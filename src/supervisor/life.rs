@@ -7,6 +7,7 @@ use super::{
     pattern::Launcher,
     policy::{self, Verdict},
     state::{Found, Goal, Gone, Main, Reason, Seek, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -19,19 +20,26 @@ const NOT_EXECUTED: u8 = 127;
 
 impl Supervisor {
     pub(super) fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
-        let reason = self.services[id].reason.clone();
+        let service = &self.services[id];
+        let reason = match (seek.gone, &service.state) {
+            (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
+                Reason::Gone(gone)
+            }
+            (Some(_), _) => service.reason.clone(),
+            (None, _) => Reason::Sought,
+        };
         self.set(now, id, State::Seeking(seek), reason);
     }
 
     /// Starts the service, of which a look has just shown nothing, unless its pause lasts.
     pub(super) fn start(&mut self, now: Time, id: ServiceId) {
+        self.take_up_next(id);
         if !self.is_given_up(now, id) && !self.back_off(now, id) && !self.waits_for_others(now, id) {
             let service = &mut self.services[id];
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
-            let reason = service.reason.clone();
             self.forget_usage(id);
-            self.set(now, id, State::Spawning, reason);
+            self.set(now, id, State::Spawning, Reason::Spawning);
             self.actions.push(Action::Spawn { service: id, purpose: Purpose::Start });
         }
     }
@@ -66,12 +74,13 @@ impl Supervisor {
     ) {
         // A process that musterd watched, but did not start, has ended if its PID has come again.
         if let Some(former) = self.owners.get(&process.pid).and_then(|owner| owner.other_than(process)) {
-            self.ended(now, former, Exit::Unknown);
+            self.ended(now, former, Exit::Unknown, false);
         }
         self.own(id, process);
         match purpose {
             Purpose::Start => self.start_spawned(now, id, process, leads_session),
             Purpose::Stop => self.stopper_spawned(id, process),
+            Purpose::Reload => self.reload_spawned(id, process),
             Purpose::Probe(probing) => self.probe_spawned(now, id, probing, process),
         }
     }
@@ -97,18 +106,22 @@ impl Supervisor {
             self.run(now, id, main);
         }
         if self.services[id].goal == Goal::Down {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.stop(now, id, reason);
+        } else if self.services[id].next.is_some() {
+            self.stop(now, id, Reason::Reconfigured);
         }
     }
 
     pub(super) fn spawn_failed(&mut self, now: Time, id: ServiceId, purpose: Purpose, error: String) {
         match purpose {
             Purpose::Start => {
+                self.take_up_next(id);
                 self.services[id].last_code = NOT_EXECUTED;
                 self.start_failed(now, id, error, None);
             }
             Purpose::Stop => self.stopper_failed(id, error),
+            Purpose::Reload => self.reload_over(id, Err(error)),
             Purpose::Probe(probing) => self.probe_failed_to_start(now, id, probing, error),
         }
     }
@@ -141,14 +154,14 @@ impl Supervisor {
             self.tell(LogLevel::Warn, id, None, ("start failed", error, next));
         }
         if !is_wanted {
-            let reason = self.why_down();
+            let reason = self.why_down(id);
             self.set(now, id, State::Stopped, reason);
         } else {
             self.go_on(now, id);
         }
     }
 
-    pub(super) fn ended(&mut self, now: Time, process: ProcessId, exit: Exit) {
+    pub(super) fn ended(&mut self, now: Time, process: ProcessId, exit: Exit, session_empty: bool) {
         self.ends += 1;
         self.orphans.remove(&process.pid);
         self.phase.ended(process);
@@ -165,6 +178,10 @@ impl Supervisor {
             return self.probe_ended(now, id, process, exit);
         }
         self.actions.push(Action::FlushOutput(id));
+        self.reload_ended(id, process, exit);
+        if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
+            self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
+        }
         match &self.services[id].state {
             State::Readying { main, .. }
             | State::Running { main }
@@ -180,11 +197,12 @@ impl Supervisor {
                 // What a clean exit hands over to is in the table. After a crash it's enough to know whether
                 // the dead one left orphans, which come to musterd if it was the parent or is PID 1.
                 let ours = self.place.is_init || exit != Exit::Unknown;
-                self.seek(
-                    now,
-                    id,
-                    Seek { gone: Some(gone), needs_table: gone.hands_over() || !ours || stays, later: None },
-                );
+                let needs_table = gone.hands_over() || !ours || stays;
+                self.seek(now, id, Seek { gone: Some(gone), needs_table, later: None });
+                if session_empty && !needs_table && self.leaves_nothing_to_end(id, gone) {
+                    self.services[id].crashed(gone);
+                    self.restart(now, id, gone);
+                }
             }
             State::Stopping(_) => self.ended_while_stopping(now, id, process, exit),
             State::Stopped
@@ -199,6 +217,14 @@ impl Supervisor {
             | State::Exited
             | State::Failed => {}
         }
+    }
+
+    /// Whether it is enough for a new start that the session of what crashed is empty. Of a launcher all else that it
+    /// left is the service.
+    fn leaves_nothing_to_end(&self, id: ServiceId, gone: Gone) -> bool {
+        let is_wanted = self.phase.is_managing() && self.services[id].goal == Goal::Up;
+        let is_launcher = self.services[id].pattern.launcher.is_some() && !gone.established;
+        is_wanted && !is_launcher && gone.session == Some(gone.id.pid)
     }
 
     /// The service ended and left nothing: its policy says whether it is started again, now or after a pause.
@@ -229,8 +255,13 @@ impl Supervisor {
     }
 
     /// Why a service is not wanted any more.
-    fn why_down(&self) -> Reason {
-        if self.phase.is_managing() { Reason::Asked("stop") } else { Reason::Shutdown }
+    fn why_down(&self, id: ServiceId) -> Reason {
+        match self.services[id].stopped_by {
+            _ if !self.phase.is_managing() => Reason::Shutdown,
+            _ if self.leaving.contains(&id) => Reason::Removed,
+            Some(asked) => Reason::Asked(asked),
+            None => Reason::Shutdown,
+        }
     }
 
     pub(super) fn why_start_failed(&self, id: ServiceId, gone: Gone) -> String {

@@ -6,6 +6,8 @@
 mod backoff;
 mod belonging;
 mod census;
+mod changes;
+mod detail;
 mod ending;
 mod event;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -24,19 +26,27 @@ mod probe;
 #[cfg(test)]
 mod properties;
 mod readiness;
+mod reload;
+mod renewal;
 mod requests;
 mod seek;
 mod service;
 mod shutdown;
 mod state;
+mod status;
+mod story;
 mod transitions;
+mod turns;
+mod usage;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
 
-pub use event::{Action, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
+pub use event::{
+    Action, Caller, ClientId, Event, Look, Notice, Notification, Probing, Purpose, Reconfiguration, ServiceId,
+};
 pub use named::Wanted;
 pub use transitions::{Stage, TRANSITIONS};
 
@@ -52,6 +62,9 @@ use requests::Waiter;
 use service::{Cause, Service, Services};
 use shutdown::Phase;
 use state::{Goal, Reason, State};
+use story::{Chronicle, Tale};
+use turns::Turn;
+use usage::Measuring;
 
 /// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
 /// passes, and messages more often than this help nobody.
@@ -101,6 +114,12 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
+    /// The services that the configuration has no more, until nothing of them is left.
+    leaving: BTreeSet<ServiceId>,
+    /// What is to be stopped once those that come after it have been.
+    turns: BTreeMap<ServiceId, Turn>,
+    chronicle: Chronicle,
+    measuring: Measuring,
     phase: Phase,
     place: Place,
     /// Until then no table is asked for, since the last one could not be read.
@@ -129,13 +148,11 @@ impl Supervisor {
         now: Time,
         boot: SystemTime,
     ) -> Self {
-        let by_name: HashMap<String, ServiceId> = (0..)
-            .zip(&config.services)
-            .map(|(at, service)| (service.name.to_string(), ServiceId(at)))
-            .collect();
-        let services =
-            config.services.iter().map(|service| Service::new(service, &by_name, record, now)).collect();
-        Supervisor {
+        let services = config
+            .services
+            .iter()
+            .map(|service| Service::new(service, record.get(service.name.as_str()), now));
+        let mut supervisor = Supervisor {
             services: Services::new(services),
             owners: HashMap::new(),
             orphans: HashMap::new(),
@@ -149,6 +166,10 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
+            leaving: BTreeSet::new(),
+            turns: BTreeMap::new(),
+            chronicle: Chronicle::default(),
+            measuring: Measuring::default(),
             phase: Phase::Beginning,
             place,
             blind_until: None,
@@ -158,7 +179,9 @@ impl Supervisor {
             boot,
             actions: Vec::new(),
             passed: BTreeSet::new(),
-        }
+        };
+        supervisor.relate(config.services.iter());
+        supervisor
     }
 
     /// Pursues all that is wanted.
@@ -175,18 +198,22 @@ impl Supervisor {
 
     /// Takes in one event; returns what is to be done, in order.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        self.chronicle.now = now;
         let begins = matches!(self.phase, Phase::Beginning);
         if begins {
             self.begin(now);
         }
         match event {
+            event if !self.is_timely(&event) => {}
             Event::Tick if begins => {}
             Event::Tick => self.deadlines(now),
             Event::Spawned { service, purpose, process, leads_session } => {
                 self.spawned(now, service, purpose, process, leads_session);
             }
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
-            Event::Ended { process, exit } => self.ended(now, process, exit),
+            Event::Ended { process, exit, session_empty } => {
+                self.ended(now, process, exit, session_empty);
+            }
             Event::Said { process, line } => self.probe_said(process, line),
             Event::LineSeen(service) => self.heard_ready(now, service),
             Event::Notified { service, sender, notification } => {
@@ -198,17 +225,24 @@ impl Supervisor {
                 self.blind_told = None;
                 self.scanned(now, &table);
             }
+            Event::Measured(table) => self.measured(now, &table),
             Event::ScanFailed { error } => self.scan_failed(now, error),
-            Event::Asked { client, request } => self.asked(now, client, request),
+            Event::Asked { client, caller, request } => self.asked(now, client, caller, request),
+            Event::Delivered { client, service, error } => self.done(client, service, error),
             Event::HungUp { client } => self.hung_up(client),
+            Event::Reconfigured(new) => self.reconfigure(now, *new),
+            Event::Forgotten(service) => self.forget(now, service),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
         if let Some((code, cause)) = self.essential_end.take() {
             self.end_with(now, code, &cause);
         }
         self.end_when_tasks_are_done(now);
+        self.take_turns(now);
         self.proceed_shutdown(now);
+        self.forget_what_has_left();
         self.answer_waiters(now);
+        self.answer_followers();
         std::mem::take(&mut self.actions)
     }
 
@@ -220,7 +254,7 @@ impl Supervisor {
             return None;
         }
         let services = self.looking.iter().filter_map(|&id| self.services[id].needs());
-        services.chain(self.phase.needs()).chain(self.probes_left).max()
+        services.chain(self.phase.needs()).chain(self.probes_left).chain(self.measuring.needs()).max()
     }
 
     /// When to step again, if nothing happens before.
@@ -229,7 +263,22 @@ impl Supervisor {
         services.chain(self.phase.next_deadline()).chain(self.blind_until).min()
     }
 
-    /// The configuration of a service.
+    /// The services, in the order of the configuration; last those that it has no more and that are being stopped.
+    pub fn services(&self) -> impl Iterator<Item = (ServiceId, &ServiceConfig)> {
+        self.services.ids().map(|id| (id, &self.services[id].config))
+    }
+
+    /// Whether services are managed, and not on their way to the end.
+    pub fn is_managing(&self) -> bool {
+        self.phase.is_managing()
+    }
+
+    /// Whether there is such a service still.
+    pub fn has(&self, id: ServiceId) -> bool {
+        self.services.has(id)
+    }
+
+    /// The configuration of a service, which must be there.
     pub fn config(&self, id: ServiceId) -> &ServiceConfig {
         &self.services[id].config
     }
@@ -260,6 +309,7 @@ impl Supervisor {
     /// Without the table nothing can be started safely: what seeks a process waits and looks again.
     fn scan_failed(&mut self, now: Time, error: String) {
         self.blind_until = Some(now + SCAN_PAUSE);
+        self.answer_askers(now);
         if self.blind_told.as_ref() == Some(&error) {
             return;
         }
@@ -296,7 +346,10 @@ impl Supervisor {
                 State::Readying { until, .. } if *until <= now => self.readying_over(now, id),
                 State::Stopping(_) => self.kill_if_late(now, id),
                 // The answer comes at once: it was lost.
-                State::Spawning if !is_asked_for => self.pursue(now, id),
+                State::Spawning if !is_asked_for => {
+                    self.take_up_next(id);
+                    self.pursue(now, id);
+                }
                 State::Stopped
                 | State::Waiting { .. }
                 | State::Spawning
@@ -309,6 +362,7 @@ impl Supervisor {
                 | State::Failed => {}
             }
             self.probe_due(now, id);
+            self.reload_due(now, id);
         }
     }
 
@@ -320,11 +374,12 @@ impl Supervisor {
     /// Changes the state; `since` is kept while people see the same one.
     fn set(&mut self, now: Time, id: ServiceId, state: State, reason: Reason) {
         let service = &mut self.services[id];
-        let is_new = service.state.name() != state.name();
+        let shown = (service.state.name(), state.name());
         let (from, to) = (Stage::from(&service.state), Stage::from(&state));
         if from != to {
             self.passed.insert((from, to));
         }
+        let is_new = shown.0 != shown.1;
         service.state = state;
         service.reason = reason;
         if is_new {
@@ -338,14 +393,20 @@ impl Supervisor {
             self.looking.remove(&id);
         }
         self.drop_unsuited_probe(id);
+        self.drop_unsuited_reload(id);
         self.await_line(id);
         if is_new {
+            let service = &self.services[id];
+            let (pid, reason) = (service.main().map(|main| main.id.pid), service.reason.clone());
+            self.remember(Some(id), pid, Tale::State { from: shown.0, to: shown.1, reason });
             self.reconsider_dependents(now, id);
         }
     }
 
     fn tell(&mut self, level: LogLevel, id: ServiceId, pid: Option<Pid>, what: What) {
         let (message, cause, consequence) = what;
+        let tale = Tale::Message { level, message, cause: cause.clone(), consequence: consequence.clone() };
+        self.remember(Some(id), pid, tale);
         let service = Some(self.services[id].config.name.clone());
         self.actions.push(Action::Tell(Notice { level, service, pid, message, cause, consequence }));
     }

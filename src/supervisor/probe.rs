@@ -78,6 +78,14 @@ impl ProbeRun {
         }
     }
 
+    /// Whether it tells soon whether the service is well.
+    pub(super) fn checks_health(&self) -> bool {
+        match self {
+            ProbeRun::Asked { probing } | ProbeRun::Working { probing, .. } => *probing == Probing::Health,
+            ProbeRun::Pause { .. } | ProbeRun::Silence { .. } => false,
+        }
+    }
+
     /// Whether a service in this state has such a probe.
     fn suits(&self, state: &State) -> bool {
         match (self.probing(), state) {
@@ -97,10 +105,15 @@ impl Supervisor {
 
     /// The state has changed: a probe that was for another one ends.
     pub(super) fn drop_unsuited_probe(&mut self, id: ServiceId) {
-        let service = &mut self.services[id];
-        if service.probe.as_ref().is_some_and(|probe| !probe.suits(&service.state))
-            && let Some(ProbeRun::Working { process, .. }) = service.probe.take()
-        {
+        let service = &self.services[id];
+        if service.probe.as_ref().is_some_and(|probe| !probe.suits(&service.state)) {
+            self.drop_probe(id);
+        }
+    }
+
+    /// Nobody wants the answer of a probe any more.
+    pub(super) fn drop_probe(&mut self, id: ServiceId) {
+        if let Some(ProbeRun::Working { process, .. }) = self.services[id].probe.take() {
             self.actions.push(Action::Signal { process, signal: Signal::SIGKILL as i32 });
         }
     }
@@ -288,7 +301,7 @@ impl Supervisor {
     /// The first probe of a service that has just become ready, or the time within which it must say something.
     pub(super) fn begin_checks(&mut self, now: Time, id: ServiceId) {
         let service = &mut self.services[id];
-        service.failed_checks = 0;
+        (service.failed_checks, service.checked) = (0, None);
         service.probe = service.config.check.as_ref().map(|check| health::next_check(check, now));
     }
 }

@@ -1,77 +1,193 @@
-//! What clients ask: a change of the goals, or the states. Parses nothing.
-
-use std::time::Duration;
+//! What clients ask: a change of the goals, or what is known. Parses nothing.
 
 use super::{
-    Action, ClientId, ServiceId, Supervisor,
-    state::{Goal, Reason, State},
+    Action, Caller, ClientId, ServiceId, Supervisor,
+    probe::ProbeRun,
+    state::{Asked, Goal, Reason, State},
+    story::Tale,
 };
 use crate::{
     config::Kind,
-    protocol::{Request, Response, Status},
+    protocol::{ALL, Failure, Request, Response},
     time::Time,
 };
 
 /// A client that waits until what it asked for is done.
 pub(super) struct Waiter {
-    client: ClientId,
+    pub(super) client: ClientId,
     services: Vec<ServiceId>,
-    goal: Goal,
+    pub(super) awaited: Awaited,
+}
+
+/// What a client waits for.
+pub(super) enum Awaited {
+    /// Each service is where this goal leads, or cannot get there.
+    Goal(Goal),
+    /// Each service was looked at, and its health check is done.
+    Checks,
+    /// What was to be done to these services was done, or has failed.
+    Deeds { pending: Vec<ServiceId>, failures: Vec<Failure> },
+}
+
+impl Waiter {
+    /// The service is no more.
+    pub(super) fn forget(&mut self, id: ServiceId) {
+        self.services.retain(|&service| service != id);
+        match &mut self.awaited {
+            Awaited::Deeds { pending, .. } => pending.retain(|&service| service != id),
+            Awaited::Goal(_) | Awaited::Checks => {}
+        }
+    }
 }
 
 impl Supervisor {
-    pub(super) fn asked(&mut self, now: Time, client: ClientId, request: Request) {
+    pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
         let services: Vec<ServiceId> = match request.choose(&known) {
-            Ok(chosen) => chosen.into_iter().map(|at| ServiceId(at as u32)).collect(),
-            Err(response) => return self.actions.push(Action::Reply { client, response }),
+            Ok(chosen) => {
+                let ids: Vec<ServiceId> = self.services.ids().collect();
+                chosen.into_iter().map(|at| ids[at]).collect()
+            }
+            Err(response) => return self.reply(client, response),
         };
-        let goal = match request {
-            Request::Status { .. } => {
-                let response = self.statuses(now, &services);
-                return self.actions.push(Action::Reply { client, response });
-            }
-            Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
-                // The shell keeps the output, and answers for it.
-                let reason = "this is nothing to decide about".to_owned();
-                let response = Response::Refused { reason };
-                return self.actions.push(Action::Reply { client, response });
-            }
-            Request::Stop { .. } => Goal::Down,
-            Request::Start { .. } | Request::Restart { .. } => {
-                if !self.phase.is_managing() {
-                    let reason = Reason::Shutdown.to_string();
-                    let response = Response::Refused { reason };
-                    return self.actions.push(Action::Reply { client, response });
-                }
-                Goal::Up
-            }
-        };
-        let restart = matches!(request, Request::Restart { .. });
-        for &id in &services {
-            match goal {
-                Goal::Up if restart => self.ask_restart(now, id),
-                Goal::Up => self.ask_start(now, id),
-                Goal::Down => self.ask_stop(now, id),
-            }
+        if let Some(reason) = self.why_not(&request, &services) {
+            return self.reply(client, Response::Refused { reason });
         }
-        self.waiters.push(Waiter { client, services, goal });
+        let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
+        let (awaited, waits) = match request {
+            Request::Status { measured: true, detail, .. } => {
+                return self.asked_measured(now, client, services, detail);
+            }
+            Request::Status { measured: false, detail, .. } => {
+                return self.reply(client, self.statuses(now, &services, detail));
+            }
+            Request::Why { .. } => {
+                let response = match services.as_slice() {
+                    [id] => self.story(now, *id),
+                    _ => Response::Refused { reason: "a story is of one service".to_owned() },
+                };
+                return self.reply(client, response);
+            }
+            Request::Events { names, after, follow } => {
+                let is_any = names.is_empty() || names.iter().any(|name| name == ALL);
+                return self.asked_events(client, Some(services).filter(|_| !is_any), after, follow);
+            }
+            Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => {
+                // The shell keeps the output and reads the files, and answers for them.
+                let reason = "this is nothing to decide about".to_owned();
+                return self.reply(client, Response::Refused { reason });
+            }
+            Request::Shutdown => {
+                self.reply(client, Response::Done);
+                return self.terminate(now, &format!("ctl shutdown ({caller})"));
+            }
+            Request::Start { wait, .. } => {
+                let asked = self.note_request("start", caller, &services);
+                services.iter().for_each(|&id| self.ask_start(now, id, asked));
+                (Awaited::Goal(Goal::Up), wait)
+            }
+            Request::Stop { wait, .. } => {
+                let asked = self.note_request("stop", caller, &services);
+                self.ask_stop(now, &services, asked);
+                (Awaited::Goal(Goal::Down), wait)
+            }
+            Request::Restart { wait, .. } => {
+                let asked = self.note_request("restart", caller, &services);
+                self.ask_restart(now, &services, asked);
+                (Awaited::Goal(Goal::Up), wait)
+            }
+            Request::Check { .. } => {
+                services.iter().for_each(|&id| self.check_now(now, id));
+                (Awaited::Checks, true)
+            }
+            Request::Reload { wait, .. } => {
+                let asked = self.note_request("reload", caller, &services);
+                let awaited = deeds();
+                services.iter().for_each(|&id| self.reload(now, id, client, asked));
+                (awaited, wait)
+            }
+            Request::Signal { signal, .. } => {
+                let asked = self.note_request("signal", caller, &services);
+                let awaited = deeds();
+                services.iter().for_each(|&id| self.signal(id, client, signal, asked));
+                (awaited, true)
+            }
+        };
+        if waits {
+            self.waiters.push(Waiter { client, services, awaited });
+        } else {
+            self.reply(client, self.statuses(now, &services, false));
+        }
+    }
+
+    fn reply(&mut self, client: ClientId, response: Response) {
+        self.actions.push(Action::Reply { client, response });
+    }
+
+    fn note_request(&mut self, verb: &'static str, caller: Caller, services: &[ServiceId]) -> Asked {
+        services.iter().for_each(|&id| self.remember(Some(id), None, Tale::Request { verb, caller }));
+        Asked { verb, caller }
+    }
+
+    /// Why nothing can be done about this request now.
+    fn why_not(&self, request: &Request, services: &[ServiceId]) -> Option<String> {
+        let why_one: fn(&Self, ServiceId) -> Option<String> = match request {
+            Request::Start { .. }
+            | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Check { .. }
+                if !self.phase.is_managing() =>
+            {
+                return Some(Reason::Shutdown.to_string());
+            }
+            Request::Start { .. } | Request::Restart { .. } => Self::why_no_start,
+            Request::Reload { .. } => Self::why_not_reload,
+            Request::Signal { .. } => Self::why_no_signal,
+            Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
+            | Request::Stop { .. }
+            | Request::Check { .. }
+            | Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => return None,
+        };
+        let reasons: Vec<String> = services.iter().filter_map(|&id| why_one(self, id)).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// What the configuration has no more is not to be had.
+    fn why_no_start(&self, id: ServiceId) -> Option<String> {
+        let name = &self.services[id].config.name;
+        self.leaving.contains(&id).then(|| format!("service \"{name}\": {}", Reason::Removed))
     }
 
     /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
     pub(super) fn hung_up(&mut self, client: ClientId) {
         self.waiters.retain(|waiter| waiter.client != client);
+        self.unask(client);
+        self.unfollow(client);
     }
 
-    fn ask_start(&mut self, now: Time, id: ServiceId) {
+    fn ask_start(&mut self, now: Time, id: ServiceId, asked: Asked) {
+        self.turns.remove(&id);
         self.services[id].want(now);
+        self.start_wanted(now, id, Reason::Asked(asked));
+    }
+
+    fn start_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
         match self.services[id].state {
             State::Stopped
             | State::Waiting { .. }
             | State::Backoff { .. }
             | State::Exited
             | State::Failed => {
-                self.services[id].reason = Reason::Asked("start");
+                self.services[id].reason = reason;
                 self.pursue(now, id);
             }
             State::Seeking(_)
@@ -84,58 +200,108 @@ impl Supervisor {
         }
     }
 
-    fn ask_stop(&mut self, now: Time, id: ServiceId) {
-        let service = &mut self.services[id];
-        let was_up = service.goal == Goal::Up;
-        service.goal = Goal::Down;
-        service.cause = None;
-        service.check_due = false;
-        if was_up {
-            self.stop(now, id, Reason::Asked("stop"));
+    fn ask_stop(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
+        for &id in services {
+            let service = &mut self.services[id];
+            service.goal = Goal::Down;
+            service.stopped_by = Some(asked);
+            service.cause = None;
+            service.check_due = false;
+        }
+        // The shutdown has its own order, which is that of all.
+        if self.phase.is_managing() {
+            self.stop_in_order(now, services, |_| Reason::Asked(asked));
         }
     }
 
-    fn ask_restart(&mut self, now: Time, id: ServiceId) {
-        match self.services[id].state {
-            State::Starting { .. }
-            | State::Readying { .. }
-            | State::Running { .. }
-            | State::Unhealthy { .. } => {
-                self.services[id].want(now);
-                self.stop(now, id, Reason::Asked("restart"));
-            }
-            State::Stopped
-            | State::Waiting { .. }
-            | State::Seeking(_)
-            | State::Spawning
-            | State::Stopping(_)
-            | State::Backoff { .. }
-            | State::Exited
-            | State::Failed => self.ask_start(now, id),
+    /// Nothing that is stopped with it comes after it any more.
+    pub(super) fn stop_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
+        if !matches!(self.services[id].state, State::Stopped) {
+            self.stop(now, id, reason);
         }
+    }
+
+    fn ask_restart(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
+        services.iter().for_each(|&id| self.services[id].want(now));
+        self.stop_in_order(now, services, |_| Reason::Asked(asked));
+    }
+
+    /// The same, and it is started again.
+    pub(super) fn restart_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
+        if self.services[id].state.is_up() {
+            self.stop(now, id, reason);
+        } else {
+            self.start_wanted(now, id, reason);
+        }
+    }
+
+    /// Calls the roll for one service without waiting for its interval, and asks whether it is well.
+    fn check_now(&mut self, now: Time, id: ServiceId) {
+        if matches!(self.services[id].state, State::Backoff { .. }) {
+            // Perhaps somebody has started it meanwhile.
+            return self.pursue(now, id);
+        }
+        if self.services[id].has_processes() {
+            self.services[id].check_due = true;
+            self.looking.insert(id);
+        }
+        self.hasten_check(now, id);
     }
 
     /// Answers the clients whose services have come to rest.
     pub(super) fn answer_waiters(&mut self, now: Time) {
-        let (done, waiting) = std::mem::take(&mut self.waiters)
-            .into_iter()
-            .partition(|waiter| waiter.services.iter().all(|&id| self.is_settled(id, waiter.goal)));
+        let (done, waiting): (Vec<Waiter>, _) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| self.is_over(waiter));
         self.waiters = waiting;
-        let done: Vec<Waiter> = done;
-        for waiter in done {
-            let response = self.statuses(now, &waiter.services);
-            self.actions.push(Action::Reply { client: waiter.client, response });
+        for Waiter { client, services, awaited } in done {
+            let response = match awaited {
+                Awaited::Deeds { failures, .. } if !failures.is_empty() => Response::Failed { failures },
+                Awaited::Deeds { .. } | Awaited::Goal(_) | Awaited::Checks => {
+                    self.statuses(now, &services, false)
+                }
+            };
+            self.reply(client, response);
         }
+    }
+
+    fn is_over(&self, waiter: &Waiter) -> bool {
+        match &waiter.awaited {
+            Awaited::Goal(goal) => waiter.services.iter().all(|&id| self.is_settled(id, *goal)),
+            Awaited::Checks => waiter.services.iter().all(|&id| self.is_seen(id)),
+            Awaited::Deeds { pending, .. } => pending.is_empty(),
+        }
+    }
+
+    /// Whether no look at it and no check of it is under way.
+    fn is_seen(&self, id: ServiceId) -> bool {
+        let service = &self.services[id];
+        let is_sought = match &service.state {
+            State::Seeking(seek) => seek.later.is_none(),
+            State::Spawning => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
+        };
+        !is_sought && !service.check_due && !service.probe.as_ref().is_some_and(ProbeRun::checks_health)
     }
 
     fn is_settled(&self, id: ServiceId, goal: Goal) -> bool {
         let service = &self.services[id];
         match service.state {
             _ if service.goal != goal => true,
+            _ if self.has_turn(id) => false,
             State::Stopped => goal == Goal::Down,
             // A task is waited for until it is done.
             State::Running { .. } => goal == Goal::Up && service.config.kind == Kind::Service,
-            State::Unhealthy { .. } | State::Waiting { .. } | State::Backoff { .. } => goal == Goal::Up,
+            State::Unhealthy { .. } | State::Backoff { .. } => goal == Goal::Up,
+            State::Waiting { .. } => goal == Goal::Up && self.waits_in_vain(id),
             // A shutdown stops nothing where nothing is.
             State::Exited | State::Failed => true,
             State::Seeking(_)
@@ -145,72 +311,11 @@ impl Supervisor {
             | State::Stopping(_) => false,
         }
     }
-
-    fn statuses(&self, now: Time, services: &[ServiceId]) -> Response {
-        let services = services
-            .iter()
-            .map(|&id| {
-                let service = &self.services[id];
-                let runs = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
-                let since = service.main().filter(|_| runs);
-                let since = since.map_or(service.since, |main| main.since);
-                let next_start = match service.state {
-                    State::Backoff { until } => Some(self.wall_clock_to_milliseconds(until)),
-                    State::Stopped
-                    | State::Waiting { .. }
-                    | State::Seeking(_)
-                    | State::Spawning
-                    | State::Starting { .. }
-                    | State::Readying { .. }
-                    | State::Running { .. }
-                    | State::Unhealthy { .. }
-                    | State::Stopping(_)
-                    | State::Exited
-                    | State::Failed => None,
-                };
-                let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
-                Status {
-                    name: service.config.name.to_string(),
-                    state: service.state.name(),
-                    wanted: service.goal == Goal::Up && !matches!(service.state, State::Exited),
-                    pid: service.main().map(|main| main.id.pid),
-                    restarts: service.restarts,
-                    reason: format!("{}{until}", service.full_reason()),
-                    since: self.wall_clock(since),
-                    seconds: now.since(since).as_secs_f64(),
-                    next_start,
-                }
-            })
-            .collect();
-        Response::Services { services }
-    }
-
-    fn wall_clock(&self, at: Time) -> String {
-        let at = at.since_boot();
-        let whole = Duration::from_secs(at.as_secs());
-        humantime::format_rfc3339_seconds(self.boot.checked_add(whole).unwrap_or(self.boot)).to_string()
-    }
-
-    /// For pauses, of which most are shorter than a second.
-    fn wall_clock_to_milliseconds(&self, at: Time) -> String {
-        let at = self.boot.checked_add(at.since_boot()).unwrap_or(self.boot);
-        humantime::format_rfc3339_millis(at).to_string()
-    }
 }
 
 impl super::service::Service {
-    /// Why it is in its state, with what it says of itself and what it takes too much of.
-    fn full_reason(&self) -> String {
-        let mut text = self.reason.to_string();
-        if self.has_processes() {
-            self.says.iter().for_each(|says| text.push_str(&format!("; says: {says}")));
-            self.guard.excess().iter().for_each(|excess| text.push_str(&format!("; {excess}")));
-        }
-        text
-    }
-
     /// It is wanted, and what it did before is forgiven.
-    fn want(&mut self, now: Time) {
+    pub(super) fn want(&mut self, now: Time) {
         self.goal = Goal::Up;
         self.cause = None;
         if !matches!(self.state, State::Spawning) {

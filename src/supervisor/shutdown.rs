@@ -8,6 +8,7 @@ use super::{
     Action, Look, Notice, Place, ServiceId, Supervisor, presence,
     service::Service,
     state::{Force, Goal, Reason, State},
+    story::Tale,
 };
 use crate::{
     config::LogLevel,
@@ -97,6 +98,7 @@ impl Supervisor {
             }
             Phase::Over => return,
         };
+        self.turns.clear();
         self.announce(LogLevel::Info, "shutting down", cause.to_owned(), next);
         for id in self.services.ids() {
             self.services[id].goal = Goal::Down;
@@ -254,8 +256,16 @@ impl Supervisor {
         self.actions.push(Action::Exit(self.exit_code));
     }
 
-    fn announce(&mut self, level: LogLevel, message: &'static str, cause: String, consequence: &str) {
+    pub(super) fn announce(
+        &mut self,
+        level: LogLevel,
+        message: &'static str,
+        cause: String,
+        consequence: &str,
+    ) {
         let consequence = Some(consequence.to_owned());
+        let tale = Tale::Message { level, message, cause: cause.clone(), consequence: consequence.clone() };
+        self.remember(None, None, tale);
         self.actions.push(Action::Tell(Notice {
             level,
             service: None,

@@ -4,11 +4,11 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use humantime::format_duration;
 
-use super::Look;
+use super::{Caller, Look};
 use crate::{
     config::StartLimit,
     process::{Exit, Pid, ProcessId, Table},
-    protocol::StateName,
+    protocol::{Cause, StateName},
     time::Time,
 };
 
@@ -80,6 +80,24 @@ impl State {
             | State::Backoff { .. }
             | State::Exited
             | State::Failed => None,
+        }
+    }
+
+    /// Whether the start command or main process is there, and is not being ended.
+    pub(super) fn is_up(&self) -> bool {
+        match self {
+            State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. } => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
         }
     }
 
@@ -301,14 +319,24 @@ pub(super) enum Force {
     Killed,
 }
 
+/// What a client of the control socket asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) verb: &'static str,
+    pub(super) caller: Caller,
+}
+
 /// Why a service is in its state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reason {
     NotStartedYet,
     NoAutostart,
-    /// By a client of the control socket, with this verb.
-    Asked(&'static str),
+    Asked(Asked),
     Shutdown,
+    /// Its configuration has changed.
+    Reconfigured,
+    /// The configuration has it no more.
+    Removed,
     /// Waits for these services.
     After(String),
     /// Waits until this address answers, and what the last probe of it said.
@@ -339,6 +367,9 @@ pub(super) enum Reason {
         cause: String,
         limit: Option<StartLimit>,
     },
+    /// The process table shows whether it runs already.
+    Sought,
+    Spawning,
     /// The start command with this PID works.
     StartCommand(Pid),
     /// The start command with this PID exited 0, and this file does not name what it left.
@@ -374,6 +405,8 @@ pub(super) enum Reason {
         cause: String,
         pause: Duration,
     },
+    /// The main process ended, and what follows is being found out.
+    Gone(Gone),
     /// Ends what a crash left.
     Remains(Gone),
     /// Stopped, for this reason.
@@ -383,13 +416,51 @@ pub(super) enum Reason {
     },
 }
 
+impl Reason {
+    /// The same in one word, for programs.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Reason::NotStartedYet | Reason::NoAutostart | Reason::Reconfigured | Reason::Removed => {
+                Cause::Configuration
+            }
+            Reason::Asked(_) => Cause::Request,
+            Reason::Shutdown => Cause::Shutdown,
+            Reason::After(_) | Reason::Address { .. } => Cause::Dependency,
+            Reason::Sought
+            | Reason::Spawning
+            | Reason::Unready { .. }
+            | Reason::StartCommand(_)
+            | Reason::Pidfile { .. }
+            | Reason::Found(Found::Started | Found::Daemonised { .. } | Found::Followed { .. }) => {
+                Cause::Start
+            }
+            Reason::Found(Found::TookOver { .. } | Found::Adopted(_) | Found::Announced { .. }) => {
+                Cause::Found
+            }
+            Reason::ReadyTimeout { .. }
+            | Reason::StartTimeout { .. }
+            | Reason::NeverNamed { .. }
+            | Reason::Recovered { .. } => Cause::StartFailed,
+            Reason::Unfit(_) | Reason::Remedied { .. } => Cause::Unfit,
+            Reason::Gone(_) | Reason::Over { .. } | Reason::Restarted { .. } | Reason::Remains(_) => {
+                Cause::Exit
+            }
+            Reason::Pause { .. } => Cause::Pause,
+            Reason::GivenUp { .. } => Cause::GivenUp,
+            Reason::Ended { why, .. } => why.cause(),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NotStartedYet => write!(f, "not started yet"),
             Reason::NoAutostart => write!(f, "autostart = false"),
-            Reason::Asked(verb) => write!(f, "asked by ctl {verb}"),
+            Reason::Asked(Asked { verb, caller }) => write!(f, "asked by ctl {verb} ({caller})"),
             Reason::Shutdown => write!(f, "musterd is shutting down"),
+            Reason::Reconfigured => f.write_str(RECONFIGURED),
+            Reason::Removed => write!(f, "the configuration has it no more"),
             Reason::After(names) => write!(f, "waits for {names}"),
             Reason::Address { address, said } => write!(f, "waits for {address}{}", behind(said)),
             Reason::Unready { main, awaited, said } => {
@@ -404,6 +475,8 @@ impl fmt::Display for Reason {
             Reason::GivenUp { cause, limit: Some(StartLimit { starts, within }) } => {
                 write!(f, "{cause}; given up after {starts} starts within {}", format_duration(*within))
             }
+            Reason::Sought => write!(f, "looked for among the processes"),
+            Reason::Spawning => write!(f, "being started"),
             Reason::StartCommand(pid) => write!(f, "start command {pid} is at work"),
             Reason::StartTimeout { starter, after } => {
                 write!(f, "start command {starter} was still at work after {}", format_duration(*after))
@@ -421,11 +494,15 @@ impl fmt::Display for Reason {
             Reason::Remedied { why, found } => write!(f, "restarted: {why}; {found}"),
             Reason::Recovered { error, found } => write!(f, "{found}; before that: {error}"),
             Reason::Pause { cause, pause } => write!(f, "{cause}; pause of {}", format_duration(*pause)),
+            Reason::Gone(gone) => gone.fmt(f),
             Reason::Remains(gone) => write!(f, "{gone}; ending what it left"),
             Reason::Ended { why, gone } => write!(f, "{why}; {gone}"),
         }
     }
 }
+
+/// Why a service is started anew whose configuration has changed.
+pub(super) const RECONFIGURED: &str = "its configuration has changed";
 
 /// What was said last, behind what it is about.
 fn behind(said: &Option<String>) -> String {

@@ -40,6 +40,10 @@ fn keys_of_the_manager() {
     assert_eq!(manager("shutdown-timeout = \"3s\"").shutdown_timeout, Duration::from_secs(3));
     assert_eq!(manager("").socket, None);
     assert_eq!(manager("socket = \"/run/a.sock\"").socket.as_deref(), Some(Path::new("/run/a.sock")));
+    assert_eq!((manager("").allow_users, manager("").observers), (vec![], vec![]));
+    let users = vec![User::Name("deploy".to_owned()), User::Id(1000)];
+    assert_eq!(manager("allow-users = [\"deploy\", 1000]").allow_users, users);
+    assert_eq!(manager("observers = \"monitor\"").observers, [User::Name("monitor".to_owned())]);
     assert_eq!(manager("log-format = \"json\"").log_format, LogFormat::Json);
     assert_eq!(manager("log-level = \"trace\"").log_level, LogLevel::Trace);
 }

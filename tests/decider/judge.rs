@@ -153,15 +153,29 @@ impl Judge {
 
     pub(crate) fn asked(&mut self, now: Time, client: ClientId, request: &Request) {
         let (names, wanted) = match request {
-            Request::Status { .. } | Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+            Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
+            | Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. } => {
                 return;
             }
-            Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),
-            Request::Stop { names } => (names, false),
+            Request::Reload { .. } | Request::Signal { .. } | Request::Check { .. } => {
+                self.waiting.insert(client, now);
+                return;
+            }
+            Request::Shutdown => {
+                self.waiting.insert(client, now);
+                return self.terminated(now);
+            }
+            Request::Start { names, .. } | Request::Restart { names, .. } => (names, self.shutdown.is_none()),
+            Request::Stop { names, .. } => (names, false),
         };
         self.waiting.insert(client, now);
         for known in &mut self.services {
-            if names.iter().any(|name| name == known.config.name.as_str()) {
+            if names.iter().any(|name| name == "all" || name == known.config.name.as_str()) {
                 known.wanted = wanted;
                 known.idle_since = Some(now);
                 known.starts.clear();

@@ -9,10 +9,10 @@ use std::{
 use musterd::{
     config::{Config, LogFormat, LogLevel, Manager, Service},
     process::{Pid, ProcessId, Table},
-    protocol::{Request, Response, Status},
+    protocol::{Failure, Request, Response, Status},
     supervisor::{
-        Action, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded, ServiceId,
-        Stage, Supervisor, TRANSITIONS,
+        Action, Caller, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded,
+        ServiceId, Stage, Supervisor, TRANSITIONS,
     },
     time::Time,
 };
@@ -32,6 +32,12 @@ const MANY_LOOKS: usize = 200;
 
 /// The client that the simulation itself is.
 const NOBODY: ClientId = ClientId(0);
+
+/// The first of the clients that only want to know; what they hear is kept.
+const CURIOUS: u64 = 1_000_000;
+
+/// Whose all clients are.
+const CALLER: Caller = Caller { uid: 0, pid: 99 };
 
 /// What musterd is given and what it meets.
 pub(crate) struct Setup {
@@ -78,6 +84,10 @@ pub(crate) struct Sim {
     clients: u64,
     /// So many objections have been written down.
     objections: usize,
+    /// What the curious heard.
+    pub(crate) heard: Vec<Response>,
+    /// How often musterd looked at what the services take.
+    pub(crate) measured: usize,
     /// What musterd said of its services after so many steps.
     said: Option<(u64, Vec<Status>)>,
 }
@@ -91,6 +101,8 @@ impl Sim {
         let manager = Manager {
             shutdown_timeout: setup.shutdown_timeout,
             socket: None,
+            allow_users: Vec::new(),
+            observers: Vec::new(),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             log_times: false,
@@ -117,6 +129,8 @@ impl Sim {
             story: Vec::new(),
             clients: 0,
             objections: 0,
+            heard: Vec::new(),
+            measured: 0,
             said: None,
         }
     }
@@ -131,6 +145,12 @@ impl Sim {
     pub(crate) fn stop_program(&mut self, service: &str, image: Image) {
         let id = self.id(service);
         self.images.insert((id, Purpose::Stop), image);
+    }
+
+    /// What the service's reload command is.
+    pub(crate) fn reload_program(&mut self, service: &str, image: Image) {
+        let id = self.id(service);
+        self.images.insert((id, Purpose::Reload), image.role(Role::Reloader));
     }
 
     /// What a probe of the service does from now on.
@@ -272,6 +292,10 @@ impl Sim {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
                 Look::Orphans => Event::Orphans(self.kernel.children()),
+                Look::Usage => {
+                    self.measured += 1;
+                    Event::Measured(self.table())
+                }
                 Look::Table => {
                     self.tables += 1;
                     Event::Scanned(self.table())
@@ -298,7 +322,7 @@ impl Sim {
         table
     }
 
-    fn step(&mut self, event: Event) {
+    pub(crate) fn step(&mut self, event: Event) {
         if self.exited.is_some() {
             return;
         }
@@ -333,8 +357,14 @@ impl Sim {
                 self.kernel.signal(process, signal);
                 None
             }
+            Action::Deliver { client, service, process, signal } => {
+                self.act(Action::Signal { process, signal });
+                Some(Event::Delivered { client, service, error: None })
+            }
             Action::Reply { client, response } => {
-                if client != NOBODY {
+                if client.0 >= CURIOUS {
+                    self.heard.push(response);
+                } else if client != NOBODY {
                     self.judge.replied(client);
                     self.write(format!("client {} hears: {}", client.0, shown(&response)));
                 }
@@ -356,6 +386,7 @@ impl Sim {
                 None
             }
             Action::FlushOutput(_) => None,
+            Action::Forget(service) => Some(Event::Forgotten(service)),
             Action::Exit(code) => {
                 self.write(format!("musterd exits {code}"));
                 self.exited = Some(code);
@@ -380,13 +411,18 @@ impl Sim {
         let image = match (self.images.get(&(service, purpose)), purpose) {
             (Some(image), _) => image.clone(),
             (None, Purpose::Probe(_)) => Image::new("probe").role(Role::Probe).exits(2, 0),
-            (None, Purpose::Start | Purpose::Stop) => panic!("{name} has no program"),
+            (None, Purpose::Start | Purpose::Stop | Purpose::Reload) => panic!("{name} has no program"),
         };
         let (image, says) = (image.clone().in_own_session(), image.says);
         let process = self.kernel.spawn(self.kernel.musterd, image, Some(service), Some(&name));
         self.last_words.extend(says.map(|says| (process, says)));
-        if purpose == Purpose::Stop {
-            self.write(format!("{} is the stop command of {name}", self.kernel.called(process)));
+        let beside = match purpose {
+            Purpose::Stop => Some("stop"),
+            Purpose::Reload => Some("reload"),
+            Purpose::Start | Purpose::Probe(_) => None,
+        };
+        if let Some(what) = beside {
+            self.write(format!("{} is the {what} command of {name}", self.kernel.called(process)));
         }
         Event::Spawned { service, purpose, process, leads_session: true }
     }
@@ -424,8 +460,17 @@ impl Sim {
         let client = ClientId(self.clients);
         self.write(format!("client {} asks: {}", self.clients, asked(&request)));
         self.judge.asked(self.kernel.now, client, &request);
-        self.step(Event::Asked { client, request });
+        self.step(Event::Asked { client, caller: CALLER, request });
         self.settle();
+    }
+
+    /// A client wants to know something; what it hears, now or later, is kept.
+    pub(crate) fn wonder(&mut self, request: Request) -> ClientId {
+        self.clients += 1;
+        let client = ClientId(CURIOUS + self.clients);
+        self.step(Event::Asked { client, caller: CALLER, request });
+        self.settle();
+        client
     }
 
     /// A client that waits hangs up, if there is one.
@@ -438,15 +483,23 @@ impl Sim {
     }
 
     pub(crate) fn start_again(&mut self, service: &str) {
-        self.ask(Request::Start { names: vec![service.to_owned()] });
+        self.ask(Request::Start { names: vec![service.to_owned()], wait: true });
     }
 
     pub(crate) fn stop(&mut self, service: &str) {
-        self.ask(Request::Stop { names: vec![service.to_owned()] });
+        self.ask(Request::Stop { names: vec![service.to_owned()], wait: true });
     }
 
     pub(crate) fn restart(&mut self, service: &str) {
-        self.ask(Request::Restart { names: vec![service.to_owned()] });
+        self.ask(Request::Restart { names: vec![service.to_owned()], wait: true });
+    }
+
+    pub(crate) fn reload(&mut self, service: &str) {
+        self.ask(Request::Reload { names: vec![service.to_owned()], wait: true });
+    }
+
+    pub(crate) fn check(&mut self, service: &str) {
+        self.ask(Request::Check { names: vec![service.to_owned()] });
     }
 
     /// A process forks.
@@ -473,8 +526,9 @@ impl Sim {
     }
 
     pub(crate) fn statuses(&mut self) -> Vec<Status> {
-        let request = Request::Status { names: Vec::new() };
-        let actions = self.supervisor.step(self.kernel.now, Event::Asked { client: NOBODY, request });
+        let request = Request::status(Vec::new());
+        let asked = Event::Asked { client: NOBODY, caller: CALLER, request };
+        let actions = self.supervisor.step(self.kernel.now, asked);
         assert_eq!(actions.len(), 1, "a question changes nothing: {actions:?}");
         match actions.into_iter().next() {
             Some(Action::Reply { response: Response::Services { services }, .. }) => services,
@@ -496,8 +550,9 @@ impl Sim {
 
 fn heard(event: &Event) -> String {
     match event {
-        Event::Ended { process, exit } => format!("pid {} {exit}", process.pid),
+        Event::Ended { process, exit, .. } => format!("pid {} {exit}", process.pid),
         Event::Orphans(_) => "the children".to_owned(),
+        Event::Measured(_) => "the processes".to_owned(),
         Event::Scanned(_) => "the table".to_owned(),
         other => format!("{other:?}"),
     }
@@ -513,11 +568,20 @@ fn told(notice: &Notice) -> String {
 
 fn asked(request: &Request) -> String {
     let (verb, names) = match request {
-        Request::Status { names } => ("status", names),
-        Request::Start { names } => ("start", names),
-        Request::Stop { names } => ("stop", names),
-        Request::Restart { names } => ("restart", names),
-        Request::Logs { .. } | Request::Reopen | Request::LogLevel { .. } => {
+        Request::Status { names, .. } => ("status", names),
+        Request::Events { names, .. } => ("events", names),
+        Request::Why { name } => return format!("why {name}"),
+        Request::Start { names, .. } => ("start", names),
+        Request::Stop { names, .. } => ("stop", names),
+        Request::Restart { names, .. } => ("restart", names),
+        Request::Reload { names, .. } => ("reload", names),
+        Request::Signal { signal, names } => return format!("signal {signal} {}", names.join(" ")),
+        Request::Check { names } => ("check", names),
+        Request::Shutdown => return "shutdown".to_owned(),
+        Request::Logs { .. }
+        | Request::Reopen
+        | Request::LogLevel { .. }
+        | Request::ReloadConfiguration { .. } => {
             unreachable!("the shell answers this itself")
         }
     };
@@ -536,6 +600,16 @@ fn shown(response: &Response) -> String {
         }
         Response::NoSuchService { names, .. } => format!("no such service {}", names.join(" ")),
         Response::Refused { reason } => format!("refused: {reason}"),
-        Response::Lines { .. } | Response::Done => unreachable!("the decider answers this to nobody"),
+        Response::Story { events, .. } | Response::Events { events, .. } => {
+            format!("{} events", events.len())
+        }
+        Response::Done => "done".to_owned(),
+        Response::Failed { failures } => {
+            let failure = |Failure { name, reason }: &Failure| format!("{name}: {reason}");
+            format!("failed: {}", failures.iter().map(failure).collect::<Vec<_>>().join(", "))
+        }
+        Response::Lines { .. } | Response::Changes(_) | Response::WrongConfiguration { .. } => {
+            unreachable!("the decider answers this to nobody")
+        }
     }
 }

@@ -16,17 +16,20 @@ mod orphans;
 mod output;
 mod player;
 mod presence;
+mod protocol;
 mod readiness;
 #[path = "../common/screen.rs"]
 mod screen;
 mod secrets;
 mod shortage;
 mod shutdown;
+mod siege;
 mod slow;
 mod surroundings;
 mod terminal;
 mod traps;
 mod traps_around;
+mod verbs;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -42,6 +45,7 @@ fn main() {
     }
     let tests = [
         presence::TESTS,
+        protocol::TESTS,
         readiness::TESTS,
         adoption::TESTS,
         matching::TESTS,
@@ -50,6 +54,8 @@ fn main() {
         output::TESTS,
         shutdown::TESTS,
         control::TESTS,
+        verbs::TESTS,
+        siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
         never::TESTS,

@@ -19,10 +19,16 @@ use nix::{
             AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket,
             sockopt,
         },
-        stat::{Mode, fchmod},
+        stat::{Mode, fchmod, umask},
     },
 };
-use rustix::fs::FlockOperation;
+
+/// What the socket's mode is where nobody is let in besides root and musterd's own user.
+pub(super) const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+/// What it is where others are: who may in is then told by his user alone.
+pub(super) const OPEN: Mode =
+    PRIVATE.union(Mode::S_IRGRP.union(Mode::S_IWGRP)).union(Mode::S_IROTH.union(Mode::S_IWOTH));
 
 /// Why musterd cannot have its control socket.
 #[derive(Debug)]
@@ -33,11 +39,6 @@ pub enum BindError {
         path: PathBuf,
         /// Its PID, if it is in our PID namespace.
         pid: Option<i32>,
-    },
-    /// Another musterd is taking a socket in this folder at this moment.
-    Busy {
-        /// The socket.
-        path: PathBuf,
     },
     /// Something else has the path; it is left alone.
     NotASocket {
@@ -64,9 +65,6 @@ impl fmt::Display for BindError {
             BindError::InUse { path, pid: None } => {
                 write!(f, "cannot listen on {}: another musterd does", path.display())
             }
-            BindError::Busy { path } => {
-                write!(f, "cannot listen on {}: another musterd is just starting there", path.display())
-            }
             BindError::NotASocket { path } => {
                 write!(f, "cannot listen on {}: there is a file that is not a socket", path.display())
             }
@@ -82,34 +80,39 @@ impl std::error::Error for BindError {}
 /// The file of a socket: which one it is, so that a successor's is never removed.
 #[derive(Debug)]
 pub(super) struct SocketFile {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     device: u64,
     inode: u64,
 }
 
+impl SocketFile {
+    /// Whether clients find this one, and not another or none.
+    pub(super) fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
-        if ours {
+        if self.is_in_place() {
             // A file that stays is replaced at the next start.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Listens on `path`, mode 0600, non-blocking.
-pub(super) fn bind_path(path: &Path) -> Result<(UnixListener, SocketFile), BindError> {
+/// Listens on `path`, non-blocking, with this mode. Who calls this keeps others from doing it at the same time.
+pub(super) fn bind_path(path: &Path, mode: Mode) -> Result<(UnixListener, SocketFile), BindError> {
     let failed = |step| move |errno| BindError::Failed { path: path.to_owned(), step, errno };
     let address = UnixAddr::new(path).map_err(failed("use this path"))?;
-    let lock = lock_folder(path);
     let listener = new_socket().map_err(failed("make a socket"))?;
-    // Linux creates the file with the mode of the socket itself, so there is no moment with another one.
-    fchmod(&listener, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed("set the socket's mode"))?;
-    match bind(listener.as_raw_fd(), &address) {
+    // Linux creates the file with the mode of the socket itself less the umask, so there is no moment with another one.
+    fchmod(&listener, mode).map_err(failed("set the socket's mode"))?;
+    match bind_with(&listener, &address, mode) {
         Err(Errno::EADDRINUSE) => {
-            remove_dead(path, &address, lock.is_some())?;
-            bind(listener.as_raw_fd(), &address)
+            remove_dead(path, &address)?;
+            bind_with(&listener, &address, mode)
         }
         bound => bound,
     }
@@ -120,25 +123,23 @@ pub(super) fn bind_path(path: &Path) -> Result<(UnixListener, SocketFile), BindE
     Ok((UnixListener::from(listener), file))
 }
 
+/// Binds with a umask that takes nothing of the mode; musterd has one thread, so nobody else sees that one.
+fn bind_with(listener: &OwnedFd, address: &UnixAddr, mode: Mode) -> nix::Result<()> {
+    if mode == PRIVATE {
+        return bind(listener.as_raw_fd(), address);
+    }
+    let before = umask(Mode::empty());
+    let bound = bind(listener.as_raw_fd(), address);
+    umask(before);
+    bound
+}
+
 fn new_socket() -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     socket(AddressFamily::Unix, SockType::Stream, flags, None)
 }
 
-/// Keeps two that start at once from both replacing a dead manager's socket, until it is closed; `None` where
-/// somebody has the lock. A folder that cannot be locked does not matter: what is wrong with it is told by `bind`.
-fn lock_folder(path: &Path) -> Option<Option<fs::File>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(folder) = fs::File::open(folder) else { return Some(None) };
-    // Not nix's lock, whose unlocking can panic.
-    match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Some(Some(folder)),
-        Err(rustix::io::Errno::WOULDBLOCK) => None,
-        Err(_) => Some(None),
-    }
-}
-
-fn remove_dead(path: &Path, address: &UnixAddr, alone: bool) -> Result<(), BindError> {
+fn remove_dead(path: &Path, address: &UnixAddr) -> Result<(), BindError> {
     let failed = |step| move |errno| BindError::Failed { path: path.to_owned(), step, errno };
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if !is_socket {
@@ -146,7 +147,6 @@ fn remove_dead(path: &Path, address: &UnixAddr, alone: bool) -> Result<(), BindE
     }
     let probe = new_socket().map_err(failed("make a socket"))?;
     match connect(probe.as_raw_fd(), address) {
-        Err(Errno::ECONNREFUSED) if !alone => Err(BindError::Busy { path: path.to_owned() }),
         Err(Errno::ECONNREFUSED) => fs::remove_file(path)
             .map_err(|error| failed("remove the socket that a dead musterd left")(errno(&error))),
         // EAGAIN: so many wait to be accepted that nobody else can.

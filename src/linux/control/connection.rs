@@ -14,6 +14,7 @@ use nix::{
     },
 };
 
+use super::guests::Right;
 use crate::{
     protocol::{MAX_REQUEST, Request, Response},
     time::Time,
@@ -72,6 +73,7 @@ pub(super) enum Heard {
 pub(super) struct Connection {
     pub(super) stream: UnixStream,
     pub(super) peer: Peer,
+    pub(super) right: Right,
     /// What epoll was last told to look for.
     pub(super) watched: EpollFlags,
     phase: Phase,
@@ -85,10 +87,11 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A client that has said nothing yet; the stream must not block.
-    pub(super) fn new(stream: UnixStream, peer: Peer, now: Time) -> Self {
+    pub(super) fn new(stream: UnixStream, peer: Peer, right: Right, now: Time) -> Self {
         Self {
             stream,
             peer,
+            right,
             watched: EpollFlags::empty(),
             phase: Phase::Idle { since: now },
             input: Vec::new(),

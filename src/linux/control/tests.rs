@@ -9,9 +9,10 @@ use nix::sys::{
     epoll::EpollCreateFlags,
     resource::{Resource, getrlimit, setrlimit},
 };
+use nix::unistd::Uid;
 
 use super::{connection::PATIENCE, *};
-use crate::protocol::{StateName, Status};
+use crate::protocol::{MISUNDERSTOOD, StateName, Status};
 
 const TAG: u8 = 7;
 const STATUS: &[u8] = b"{\"verb\":\"status\"}\n";
@@ -28,7 +29,7 @@ impl House {
     fn new(test: &str) -> Self {
         let folder = folder(test);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-        let mut control = Control::bind(&folder.join("socket")).unwrap();
+        let mut control = Control::bind(&folder.join("socket"), Guests::default()).unwrap();
         control.register(&epoll, TAG).unwrap();
         Self { folder, epoll, control, now: Time::from_boot(Duration::from_secs(1000)) }
     }
@@ -125,7 +126,7 @@ fn long_answer(services: usize) -> Response {
         reason: "x".repeat(1000),
         since: "2026-11-21T00:00:00Z".to_owned(),
         seconds: 1.5,
-        next_start: None,
+        ..Status::default()
     };
     Response::Services { services: (0..services).map(|at| status(at.to_string())).collect() }
 }
@@ -142,13 +143,13 @@ fn requests_are_given_out_and_answered_in_order() {
     let mut house = House::new("order");
     let mut stream = house.client(b"{\"verb\":\"status\"}\n{\"verb\":\"stop\",\"names\":[\"a\"]}\n{\"verb\"");
     let first = house.asked();
-    assert_eq!(first.request, Request::Status { names: vec![] });
+    assert_eq!(first.request, Request::status(vec![]));
     assert_eq!(first.peer, Peer { uid: Uid::effective().as_raw(), pid: std::process::id() as i32 });
     assert_eq!(house.control.next_request(), None, "one at a time");
 
     house.reply(first.client, &answer("first"));
     let second = house.asked();
-    assert_eq!(second.request, Request::Stop { names: vec!["a".to_owned()] });
+    assert_eq!(second.request, Request::Stop { names: vec!["a".to_owned()], wait: true });
     house.wait(Duration::from_secs(3600));
     house.reply(second.client, &answer("second, an hour later"));
     let mut lines = BufReader::new(&mut stream).lines();
@@ -185,7 +186,7 @@ fn garbage_is_answered_and_the_connection_ends() {
     let mut house = House::new("garbage");
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\0\xff\xfe\n", b"{\"verb\":\"fly\"}\n", b"\n"] {
         let mut stream = house.client(garbage);
-        assert!(refusal(&mut stream).starts_with("cannot understand the request: "));
+        assert!(refusal(&mut stream).starts_with(MISUNDERSTOOD));
         assert!(has_ended(&mut stream));
         assert_eq!(house.control.next_request(), None);
         assert_eq!(house.control.clients.len(), 0);
@@ -212,7 +213,7 @@ fn a_line_of_a_megabyte_is_refused_at_its_64th_kibibyte() {
     assert_eq!(house.control.clients.len(), 0);
 
     let names = vec!["n".repeat(1000); 60];
-    let longest = Request::Stop { names };
+    let longest = Request::Stop { names, wait: true };
     house.client(&longest.to_line());
     assert_eq!(house.asked().request, longest, "what is just short enough is served");
 }
@@ -326,10 +327,22 @@ fn the_file_is_private_and_goes_with_its_owner() {
 }
 
 #[test]
+fn where_others_are_let_in_the_file_is_open_whatever_the_umask() {
+    let folder = folder("open");
+    let path = folder.join("socket");
+    let guests = Guests { users: vec![], observers: vec![crate::config::User::Id(65_533)] };
+    let control = Control::bind(&path, guests).unwrap();
+    let file = fs::symlink_metadata(&path).unwrap();
+    assert_eq!(file.permissions().mode() & 0o7777, 0o666);
+    drop(control);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_living_manager_keeps_its_socket() {
     let mut house = House::new("in-use");
     let path = house.folder.join("socket");
-    let error = Control::bind(&path).unwrap_err();
+    let error = Control::bind(&path, Guests::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("cannot listen on {}: the musterd with pid {} does", path.display(), std::process::id())
@@ -344,11 +357,11 @@ fn a_dead_managers_socket_is_replaced() {
     let path = folder.join("socket");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    let first = Control::bind(&path).unwrap();
+    let first = Control::bind(&path, Guests::default()).unwrap();
     assert!(UnixStream::connect(&path).is_ok());
 
     fs::remove_file(&path).unwrap();
-    let successor = Control::bind(&path).unwrap();
+    let successor = Control::bind(&path, Guests::default()).unwrap();
     drop(first);
     assert!(UnixStream::connect(&path).is_ok(), "the file of a successor stays");
     drop(successor);
@@ -360,19 +373,21 @@ fn what_is_not_a_socket_is_never_removed() {
     let folder = folder("not-a-socket");
     let path = folder.join("notes");
     fs::write(&path, "precious").unwrap();
-    let error = Control::bind(&path).unwrap_err().to_string();
+    let error = Control::bind(&path, Guests::default()).unwrap_err().to_string();
     assert_eq!(error, format!("cannot listen on {}: there is a file that is not a socket", path.display()));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 
     let missing = folder.join("none/socket");
     assert_eq!(
-        Control::bind(&missing).unwrap_err().to_string(),
+        Control::bind(&missing, Guests::default()).unwrap_err().to_string(),
         format!(
             "cannot listen on {}: cannot create the socket: No such file or directory",
             missing.display()
         )
     );
     let long = folder.join("x".repeat(200));
-    assert!(Control::bind(&long).unwrap_err().to_string().contains("cannot use this path"));
+    assert!(
+        Control::bind(&long, Guests::default()).unwrap_err().to_string().contains("cannot use this path")
+    );
     fs::remove_dir_all(folder).unwrap();
 }

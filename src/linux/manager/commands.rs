@@ -25,11 +25,8 @@ impl Manager {
     pub(super) fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
         let spawned = match purpose {
             Purpose::Start => self.spawn_start(service),
-            Purpose::Stop => match self.supervisor.config(service).stop.clone() {
-                // It takes the terminal from nobody.
-                Some(command) => self.spawn_for(service, &command, false, &[]),
-                None => Err("cannot stop by command: none is configured".to_owned()),
-            },
+            Purpose::Stop => self.spawn_beside(service, |config| &config.stop),
+            Purpose::Reload => self.spawn_beside(service, |config| &config.reload),
             Purpose::Probe(probing) => self.spawn_probe(service, probing),
         };
         match spawned {
@@ -56,6 +53,17 @@ impl Manager {
         }
         let terminal = config.terminal;
         self.spawn_for(service, &command, terminal, &extra)
+    }
+
+    /// Runs a command that is not the service itself. It takes the terminal from nobody.
+    fn spawn_beside(
+        &mut self,
+        service: ServiceId,
+        command: impl Fn(&Service) -> &Option<Command>,
+    ) -> Result<Made, String> {
+        let command = command(self.supervisor.config(service)).clone();
+        let command = command.ok_or("cannot run the command: none is configured")?;
+        self.spawn_for(service, &command, false, &[])
     }
 
     /// Runs a command as the service, with its output.
@@ -91,13 +99,16 @@ impl Manager {
     /// The service's pipes, made when they are first needed: where there are too few descriptors, those that are there
     /// go to as many services as can have all that they need.
     pub(super) fn open_outlet(&mut self, service: ServiceId) -> Result<Outlet, String> {
-        if let Some(outlet) = self.outlet(service) {
-            return Ok(outlet);
-        }
         let config = self.supervisor.config(service);
+        if let Some(outlet) = self.outlet(service) {
+            let changed = self.output.change_service(outlet, config.name.as_str(), &config.log, self.now);
+            return changed.map(|()| outlet).map_err(|error| descriptors::pipes_missing(&error));
+        }
         let added = self.output.add_service_as(config.name.as_str(), &config.log);
         let outlet = added.map_err(|error| descriptors::pipes_missing(&error))?;
-        self.outlets[service.0 as usize] = Some(outlet);
+        let at = service.0 as usize;
+        self.outlets.resize(self.outlets.len().max(at + 1), None);
+        self.outlets[at] = Some(outlet);
         Ok(outlet)
     }
 

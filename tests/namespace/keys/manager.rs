@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::{
     Test,
-    common::wait,
-    machine::{Folder, Machine},
+    common::{text, wait},
+    machine::{Folder, MUSTERD, Machine},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -13,6 +13,41 @@ pub(crate) const TESTS: &[Test] = &[
     ("socket_is_where_it_is_said", socket_is_where_it_is_said),
     ("log_level_leaves_out_what_is_less_important", log_level_leaves_out_what_is_less_important),
 ];
+
+pub(crate) const ROOT_TESTS: &[Test] =
+    &[("allow_users_may_do_all_and_observers_may_look", allow_users_may_do_all_and_observers_may_look)];
+
+fn allow_users_may_do_all_and_observers_may_look() {
+    let folder = Folder::new("guests");
+    let alpha = folder.sleeper("alpha");
+    let config = folder.config(&format!(
+        "[manager]\nallow-users = 'daemon'\nobservers = [65533, 'ghost']\n[services.alpha]\nstart = '{alpha} infinity'\n"
+    ));
+    let machine = Machine::start(folder, &["-c", &config]);
+    machine.wait_running("alpha");
+    assert!(machine.output().contains("user \"ghost\" is not in /etc/passwd"), "{}", machine.output());
+    let found = machine.inside(&["find", "/run/musterd.sock", "-perm", "666"]);
+    assert_eq!(text(&found), "/run/musterd.sock\n");
+    // A program that any user can execute.
+    assert!(machine.inside(&["install", "-m", "755", MUSTERD, "/run/program"]).status.success());
+    let by = |uid: &str, words: &[&str]| {
+        let start = ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "/run/program", "ctl"];
+        let output = machine.inside(&[&start, words].concat());
+        (output.status.code(), text(&output))
+    };
+    for uid in ["1", "65533"] {
+        let (code, told) = by(uid, &["status"]);
+        assert!(code == Some(0) && told.contains("alpha"), "{uid}: {code:?} {told}");
+    }
+    let refusal = |why: &str| (Some(4), format!("musterd: refused: {why}\n"));
+    let may_look = "uid 65533 may only look (manager.observers), not stop";
+    assert_eq!(by("65533", &["stop", "alpha"]), refusal(may_look));
+    let stranger = "uid 65534 is neither root nor musterd's own user, and not among those who are let in";
+    assert_eq!(by("65534", &["status"]), refusal(stranger));
+    machine.wait_running("alpha");
+    let (code, told) = by("1", &["stop", "alpha"]);
+    assert!(code == Some(0) && told.contains("stopped"), "{code:?} {told}");
+}
 
 fn include_brings_drop_ins() {
     let folder = Folder::new("include");

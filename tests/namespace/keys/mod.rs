@@ -25,12 +25,15 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("manager.include", &["include_brings_drop_ins"]),
     ("manager.shutdown-timeout", &["what_does_not_listen_is_killed_in_time", "fifty_deaf_ones_end_in_time"]),
     ("manager.socket", &["socket_is_where_it_is_said"]),
+    ("manager.allow-users", &["allow_users_may_do_all_and_observers_may_look"]),
+    ("manager.observers", &["allow_users_may_do_all_and_observers_may_look"]),
     ("manager.log-format", &["json_lines_carry_the_main_process"]),
     ("manager.log-level", &["log_level_leaves_out_what_is_less_important"]),
     ("manager.log-times", &["log_times_stand_before_lines"]),
     ("kind", &["kind_task_runs_once_before_what_follows", "tasks_alone_end_the_machine_with_their_code"]),
     ("start", &["commands_and_configured_services_are_started"]),
     ("stop", &["stop_is_run_instead_of_the_signal"]),
+    ("reload", &["reload_is_run_instead_of_the_signal"]),
     ("shell", &["shell_says_who_splits_the_words"]),
     ("match.name", &["user_tells_two_programs_apart"]),
     ("match.cmdline", &["cmdline_tells_two_programs_apart"]),
@@ -74,6 +77,7 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("check.retries", &["check_every_and_retries_are_counted"]),
     ("check.on-failure", &["check_on_failure_restarts_or_reports"]),
     ("stop-signal", &["stop_signal_is_sent"]),
+    ("reload-signal", &["reload_signal_is_sent"]),
     ("stop-timeout", &["stop_timeout_ends_patience"]),
     ("memory-max.size", &["memory_max_restarts_or_reports"]),
     ("memory-max.for", &["memory_max_for_is_patient"]),
@@ -131,6 +135,7 @@ pub(crate) fn trials(ignored: bool, names: &[String]) -> Vec<Trial> {
     let may_raise = process::has_sys_resource();
     let tests = tests.into_iter().map(|test| (test, ignored));
     let mut trials: Vec<Trial> = tests
+        .chain(manager::ROOT_TESTS.iter().map(|test| (*test, ignored || not_root)))
         .chain(process::ROOT_TESTS.iter().map(|test| (*test, ignored || not_root)))
         .chain(process::RESOURCE_TESTS.iter().map(|test| (*test, ignored || not_root || !may_raise)))
         .map(|((name, test), ignored)| trial(name, test).with_ignored_flag(ignored))
