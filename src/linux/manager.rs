@@ -151,7 +151,7 @@ impl Manager {
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
         let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
-        descriptors::warn_if_few(config.services.len());
+        descriptors::warn_if_few(&config.services);
         if !no_colours() {
             output.allow_colours();
         }

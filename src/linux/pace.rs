@@ -139,8 +139,10 @@ mod tests {
 
     #[test]
     fn what_would_fill_the_pipe_does_not_rest() {
-        let reads = [(0, USUAL), (50, USUAL), (900, USUAL), (1000, 9000)];
-        assert_eq!(decided(&reads), [Next::Told, Next::Again, Next::Again, Next::Rest]);
+        let reads = [(0, USUAL), (50, USUAL), (900, USUAL), (900, 9000), (500, 60)];
+        let [told, again] = [Next::Told, Next::Again];
+        // After it was full, a block is worth a wake-up; a line isn't.
+        assert_eq!(decided(&reads), [told, again, again, told, Next::Rest]);
         let mut pace = Pace::default();
         pace.set_room(LARGE);
         let now = Time::from_boot(Duration::from_secs(1));

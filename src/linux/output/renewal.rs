@@ -22,7 +22,8 @@ impl Output {
         logging: &Logging,
         now: Time,
     ) -> io::Result<()> {
-        if self.services[outlet.0].logging == *logging {
+        let is_closed = matches!(self.pipes[2 * outlet.0], End::Gone);
+        if self.services[outlet.0].logging == *logging && !is_closed {
             return Ok(());
         }
         self.ended(outlet, now);
@@ -41,14 +42,27 @@ impl Output {
         Ok(())
     }
 
+    /// Whether what a service has written waits for the reader of musterd's output.
+    pub fn is_held(&self, outlet: Outlet) -> bool {
+        self.pipes[2 * outlet.0..][..2].iter().any(|end| match end {
+            End::Pipe(pipe) => self.channels[pipe.channel].is_held(),
+            End::Direct(_) | End::Gone => false,
+        })
+    }
+
+    /// Frees the descriptors of a service of which nothing runs; [`Output::change_service`] opens its outlet again.
+    pub fn close_service(&mut self, outlet: Outlet, now: Time) {
+        self.ended(outlet, now);
+        self.close(2 * outlet.0);
+        self.close(2 * outlet.0 + 1);
+    }
+
     /// The service is no more: gives out what it has left behind, and frees what it had. Its outlet may be that of
     /// another service then.
     pub fn remove_service(&mut self, outlet: Outlet, now: Time) {
-        self.ended(outlet, now);
+        self.close_service(outlet, now);
         self.tell_drops(now);
         self.dropping.remove(&outlet.0);
-        self.close(2 * outlet.0);
-        self.close(2 * outlet.0 + 1);
         self.await_line(outlet, None);
         self.history.remove(outlet.0);
         self.free.push(outlet.0);
