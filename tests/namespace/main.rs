@@ -25,6 +25,7 @@ mod shortage;
 mod shutdown;
 mod siege;
 mod slow;
+mod stories;
 mod surroundings;
 mod terminal;
 mod traps;
@@ -55,6 +56,7 @@ fn main() {
         shutdown::TESTS,
         control::TESTS,
         verbs::TESTS,
+        stories::TESTS,
         siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
