@@ -210,7 +210,7 @@ fn watched_services_survive_their_manager() {
     screen.expect("q quits");
     machine.kill("KILL", pid(&four));
     let after = machine.wait_back("four", &four);
-    screen.expect(&format!("  {}", pid(&after)));
+    screen.expect(&format!("\x1b[0m{}  ", pid(&after)));
     // Two services fit into five lines of forty columns.
     screen.resize(5, 40);
     screen.expect("q quits; 1 to 2 of 4");
