@@ -13,6 +13,7 @@ mod answer;
 mod changes;
 mod client;
 mod logs;
+mod names;
 mod table;
 
 use answer::{Form, Shown};
@@ -114,6 +115,9 @@ enum Verb {
         #[arg(value_name = "LEVEL", value_parser = level)]
         level: LogLevel,
     },
+    /// Print the services' names, for completions
+    #[command(hide = true)]
+    Names,
     /// Read the configuration again, and touch only what it changes (also: SIGHUP)
     #[command(after_help = RELOAD_NOTES)]
     Reload {
@@ -142,7 +146,7 @@ struct Names {
 impl Verb {
     fn request(&self) -> Request {
         match self {
-            Verb::Health => Request::status(Vec::new()),
+            Verb::Health | Verb::Names => Request::status(Vec::new()),
             Verb::Status { names, json: _ } => {
                 Request::Status { names: names.clone(), measured: true, detail: names.len() == 1 }
             }
@@ -159,9 +163,12 @@ impl Verb {
     /// How long the answer may take: starting and stopping take as long as the services do.
     fn limit(&self) -> Option<Duration> {
         match self {
-            Verb::Status { .. } | Verb::Health | Verb::Logs(_) | Verb::Reopen | Verb::LogLevel { .. } => {
-                Some(STATUS_LIMIT)
-            }
+            Verb::Status { .. }
+            | Verb::Health
+            | Verb::Names
+            | Verb::Logs(_)
+            | Verb::Reopen
+            | Verb::LogLevel { .. } => Some(STATUS_LIMIT),
             Verb::Reload { .. } => Some(RELOAD_LIMIT),
             Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
         }
@@ -171,6 +178,7 @@ impl Verb {
         match self {
             Verb::Status { json: true, .. }
             | Verb::Logs(_)
+            | Verb::Names
             | Verb::Reopen
             | Verb::LogLevel { .. }
             | Verb::Reload { json: true, .. } => Form::Json,
@@ -194,6 +202,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let place = client::Where::find(named);
     let shown = match &arguments.verb {
         Verb::Logs(options) => logs::run(&place, options, &mut io::stdout()),
+        Verb::Names => names::run(&place),
         Verb::Status { .. }
         | Verb::Health
         | Verb::Start(_)

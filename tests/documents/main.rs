@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod completions;
 mod protocol;
+mod tree;
 
 use std::{env, fs, path::Path};
 
