@@ -207,7 +207,7 @@ fn parse_check(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::E
 pub fn tree() -> clap::Command {
     Manage::command().subcommands([
         Check::command().name("check"),
-        Ctl::command().name("ctl"),
+        Ctl::command().name("ctl").subcommand_value_name("VERB"),
         Probe::command().name("probe"),
         Schema::command().name("schema"),
     ])
