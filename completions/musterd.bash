@@ -9,10 +9,10 @@ _musterd() {
     for ((at = 1; at < COMP_CWORD; at++)); do
         word=${COMP_WORDS[at]}
         case "$place $word" in
-            'musterd -c' | 'musterd --config' | 'musterd --only' | 'musterd --without' | 'musterd --set' | 'musterd --socket' | 'musterd --log-level' | 'musterd --main' | 'musterd check -c' | 'musterd check --config' | 'musterd check --only' | 'musterd check --without' | 'musterd check --set' | 'musterd check --socket' | 'musterd check --log-level' | 'musterd check --main' | 'musterd ctl --socket' | 'musterd ctl status --socket' | 'musterd ctl health --socket' | 'musterd ctl start --socket' | 'musterd ctl stop --socket' | 'musterd ctl restart --socket' | 'musterd ctl logs -n' | 'musterd ctl logs --lines' | 'musterd ctl logs --since' | 'musterd ctl logs --socket' | 'musterd ctl reopen --socket' | 'musterd ctl log-level --socket' | 'musterd ctl reload --socket' | 'musterd probe --timeout' | 'musterd probe --status')
+            'musterd -c' | 'musterd --config' | 'musterd --only' | 'musterd --without' | 'musterd --set' | 'musterd --socket' | 'musterd --log-level' | 'musterd --main' | 'musterd check -c' | 'musterd check --config' | 'musterd check --only' | 'musterd check --without' | 'musterd check --set' | 'musterd check --socket' | 'musterd check --log-level' | 'musterd check --main' | 'musterd ctl --socket' | 'musterd ctl status --socket' | 'musterd ctl health --socket' | 'musterd ctl start --timeout' | 'musterd ctl start --socket' | 'musterd ctl stop --timeout' | 'musterd ctl stop --socket' | 'musterd ctl restart --timeout' | 'musterd ctl restart --socket' | 'musterd ctl reload --timeout' | 'musterd ctl reload --socket' | 'musterd ctl signal --socket' | 'musterd ctl check --timeout' | 'musterd ctl check --socket' | 'musterd ctl logs -n' | 'musterd ctl logs --lines' | 'musterd ctl logs --since' | 'musterd ctl logs --socket' | 'musterd ctl reopen --socket' | 'musterd ctl log-level --socket' | 'musterd ctl shutdown --socket' | 'musterd probe --timeout' | 'musterd probe --status')
                 ((++at == COMP_CWORD)) && value="$place $word"
                 [[ $word == --socket ]] && socket=(--socket "${COMP_WORDS[at]}") ;;
-            'musterd check' | 'musterd ctl' | 'musterd ctl status' | 'musterd ctl health' | 'musterd ctl start' | 'musterd ctl stop' | 'musterd ctl restart' | 'musterd ctl logs' | 'musterd ctl reopen' | 'musterd ctl log-level' | 'musterd ctl reload' | 'musterd probe' | 'musterd schema')
+            'musterd check' | 'musterd ctl' | 'musterd ctl status' | 'musterd ctl health' | 'musterd ctl start' | 'musterd ctl stop' | 'musterd ctl restart' | 'musterd ctl reload' | 'musterd ctl signal' | 'musterd ctl check' | 'musterd ctl logs' | 'musterd ctl reopen' | 'musterd ctl log-level' | 'musterd ctl shutdown' | 'musterd probe' | 'musterd schema')
                 place="$place $word" ;;
         esac
     done
@@ -32,25 +32,31 @@ _musterd() {
             'musterd ctl start --socket') kind=files ;;
             'musterd ctl stop --socket') kind=files ;;
             'musterd ctl restart --socket') kind=files ;;
+            'musterd ctl reload --socket') kind=files ;;
+            'musterd ctl signal --socket') kind=files ;;
+            'musterd ctl check --socket') kind=files ;;
             'musterd ctl logs --socket') kind=files ;;
             'musterd ctl reopen --socket') kind=files ;;
             'musterd ctl log-level --socket') kind=files ;;
-            'musterd ctl reload --socket') kind=files ;;
+            'musterd ctl shutdown --socket') kind=files ;;
         esac
     else
         case $place in
             'musterd') options='-c --config --only --without --set --socket --log-level --main -h --help -V --version'; verbs='check ctl probe schema'; kind=files ;;
             'musterd check') options='-c --config --only --without --set --socket --log-level --main -h --help -V --version'; kind=files ;;
-            'musterd ctl') options='--socket -h --help -V --version'; verbs='status health start stop restart logs reopen log-level reload' ;;
+            'musterd ctl') options='--socket -h --help -V --version'; verbs='status health start stop restart reload signal check logs reopen log-level shutdown' ;;
             'musterd ctl status') options='--json --socket -h --help'; kind=services ;;
             'musterd ctl health') options='--socket -h --help' ;;
-            'musterd ctl start') options='--socket -h --help'; kind=services ;;
-            'musterd ctl stop') options='--socket -h --help'; kind=services ;;
-            'musterd ctl restart') options='--socket -h --help'; kind=services ;;
+            'musterd ctl start') options='--wait --no-wait --timeout --socket -h --help'; kind=services ;;
+            'musterd ctl stop') options='--wait --no-wait --timeout --socket -h --help'; kind=services ;;
+            'musterd ctl restart') options='--wait --no-wait --timeout --socket -h --help'; kind=services ;;
+            'musterd ctl reload') options='--wait --no-wait --timeout --dry-run --json --socket -h --help'; kind=services ;;
+            'musterd ctl signal') options='--socket -h --help'; kind=words; words='HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH' ;;
+            'musterd ctl check') options='--timeout --json --socket -h --help'; kind=services ;;
             'musterd ctl logs') options='-f --follow -n --lines --since --json --socket -h --help'; kind=services ;;
             'musterd ctl reopen') options='--socket -h --help' ;;
             'musterd ctl log-level') options='--socket -h --help'; kind=words; words='error warn info debug trace' ;;
-            'musterd ctl reload') options='--dry-run --json --socket -h --help' ;;
+            'musterd ctl shutdown') options='--socket -h --help' ;;
             'musterd probe') options='--timeout --status -h --help -V --version' ;;
             'musterd schema') options='-h --help -V --version' ;;
         esac

@@ -12,11 +12,11 @@ function __musterd_proposals
     while test $at -le (count $tokens)
         set -l word $tokens[$at]
         switch "$place $word"
-            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl health --socket' 'musterd ctl start --socket' 'musterd ctl stop --socket' 'musterd ctl restart --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl reload --socket' 'musterd probe --timeout' 'musterd probe --status'
+            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status'
                 set at (math $at + 1)
                 test $at -gt (count $tokens); and set value "$place $word"
                 test $word = --socket -a -z "$value"; and set socket --socket $tokens[$at]
-            case 'musterd check' 'musterd ctl' 'musterd ctl status' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl reload' 'musterd probe' 'musterd schema'
+            case 'musterd check' 'musterd ctl' 'musterd ctl status' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl reload' 'musterd ctl signal' 'musterd ctl check' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl shutdown' 'musterd probe' 'musterd schema'
                 set place "$place $word"
         end
         set at (math $at + 1)
@@ -53,13 +53,19 @@ function __musterd_proposals
                 set kind files
             case 'musterd ctl restart --socket'
                 set kind files
+            case 'musterd ctl reload --socket'
+                set kind files
+            case 'musterd ctl signal --socket'
+                set kind files
+            case 'musterd ctl check --socket'
+                set kind files
             case 'musterd ctl logs --socket'
                 set kind files
             case 'musterd ctl reopen --socket'
                 set kind files
             case 'musterd ctl log-level --socket'
                 set kind files
-            case 'musterd ctl reload --socket'
+            case 'musterd ctl shutdown --socket'
                 set kind files
         end
     else
@@ -76,7 +82,7 @@ function __musterd_proposals
             case 'musterd ctl'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'
-                printf '%s\t%s\n' 'status' 'Show the state of services, and why they are in it' 'health' 'Tell whether all that is wanted runs and is well, for HEALTHCHECK' 'start' 'Start services, and wait until they run or cannot be started' 'stop' 'Stop services and leave them so, wait until they have stopped' 'restart' 'Stop services and start them, and wait until they run or cannot be started' 'logs' 'Show the last lines of services, with what musterd decided about them' 'reopen' 'Open the log files anew, after somebody has renamed them (also: SIGUSR1)' 'log-level' 'Change the least important of musterd\'s own messages that is told' 'reload' 'Read the configuration again, and touch only what it changes (also: SIGHUP)'
+                printf '%s\t%s\n' 'status' 'Show the state of services, and why they are in it' 'health' 'Tell whether all that is wanted runs and is well, for HEALTHCHECK' 'start' 'Start services, and wait until they run or cannot be started' 'stop' 'Stop services and leave them so, wait until they have stopped' 'restart' 'Stop services and start them, and wait until they run or cannot be started' 'reload' 'Make services read their own configuration anew, without names musterd its one (also: SIGHUP)' 'signal' 'Send a signal to the main process of services' 'check' 'Look at the processes and run the health checks now, and show the state of services then' 'logs' 'Show the last lines of services, with what musterd decided about them' 'reopen' 'Open the log files anew, after somebody has renamed them (also: SIGUSR1)' 'log-level' 'Change the least important of musterd\'s own messages that is told' 'shutdown' 'Stop all services in order, and end musterd (also: SIGTERM), a second time: kill what still runs'
             case 'musterd ctl status'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '--json' 'Print an array of JSON objects' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
@@ -86,15 +92,28 @@ function __musterd_proposals
                 and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
             case 'musterd ctl start'
                 string match -q -- '-*' $current
-                and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                and printf '%s\t%s\n' '--wait' 'Wait until it is done (the default)' '--no-wait' 'Do not wait until it is done' '--timeout' 'Wait no longer than this, 30s for example, what was asked goes on all the same' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
                 set kind services
             case 'musterd ctl stop'
                 string match -q -- '-*' $current
-                and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                and printf '%s\t%s\n' '--wait' 'Wait until it is done (the default)' '--no-wait' 'Do not wait until it is done' '--timeout' 'Wait no longer than this, 30s for example, what was asked goes on all the same' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
                 set kind services
             case 'musterd ctl restart'
                 string match -q -- '-*' $current
+                and printf '%s\t%s\n' '--wait' 'Wait until it is done (the default)' '--no-wait' 'Do not wait until it is done' '--timeout' 'Wait no longer than this, 30s for example, what was asked goes on all the same' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                set kind services
+            case 'musterd ctl reload'
+                string match -q -- '-*' $current
+                and printf '%s\t%s\n' '--wait' 'Wait until it is done (the default)' '--no-wait' 'Do not wait until it is done' '--timeout' 'Wait no longer than this, 30s for example, what was asked goes on all the same' '--dry-run' 'Only show what would change' '--json' 'Print a JSON object' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                set kind services
+            case 'musterd ctl signal'
+                string match -q -- '-*' $current
                 and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                set kind words
+                set choice 'HUP INT QUIT KILL USR1 USR2 TERM CONT STOP WINCH'
+            case 'musterd ctl check'
+                string match -q -- '-*' $current
+                and printf '%s\t%s\n' '--timeout' 'Wait no longer than this, 30s for example' '--json' 'Print an array of JSON objects' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
                 set kind services
             case 'musterd ctl logs'
                 string match -q -- '-*' $current
@@ -108,9 +127,9 @@ function __musterd_proposals
                 and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
                 set kind words
                 set choice 'error warn info debug trace'
-            case 'musterd ctl reload'
+            case 'musterd ctl shutdown'
                 string match -q -- '-*' $current
-                and printf '%s\t%s\n' '--dry-run' 'Only show what would change' '--json' 'Print a JSON object' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
             case 'musterd probe'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '--timeout' 'How long all of it may take, finding the name included' '--status' 'The status codes of HTTP that are a success: A-B, or one' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'

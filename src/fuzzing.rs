@@ -83,6 +83,7 @@ fn request(input: &[u8]) {
                     | Response::Lines { .. }
                     | Response::Changes(_)
                     | Response::WrongConfiguration { .. }
+                    | Response::Failed { .. }
                     | Response::Done),
                 ) => {
                     panic!("{response:?} refuses nothing")

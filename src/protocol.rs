@@ -1,8 +1,9 @@
 //! The words of the control socket: one JSON object a line, a request and then its response. Moves no bytes.
 //! docs/protocol.md tells of them to whoever writes a client.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -67,17 +68,52 @@ pub enum Request {
     Start {
         /// The services' names.
         names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
     },
-    /// The named services are not wanted: answers when each has stopped.
+    /// The named services are not wanted: answers when each has stopped, first those that come after others.
     Stop {
         /// The services' names.
         names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
     },
     /// Stops and starts the named services: answers when each runs or cannot be started.
     Restart {
         /// The services' names.
         names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
     },
+    /// The named services read their own configuration anew, each as its `reload` or `reload-signal` says: answers when
+    /// that is done. Refused, and nothing is done, where one of them cannot do it now.
+    Reload {
+        /// The services' names.
+        names: Vec<String>,
+        /// False: answers at once.
+        #[serde(default = "usual", skip_serializing_if = "is_usual")]
+        wait: bool,
+    },
+    /// Sends a signal to the main process of each named service. Refused, and none is sent, where one of them has none.
+    Signal {
+        /// The signal: `HUP`, `SIGHUP` or `1`.
+        #[serde(with = "signal_words")]
+        signal: Signal,
+        /// The services' names.
+        names: Vec<String>,
+    },
+    /// Looks at the process table and runs the health checks of the named services, of all without a name, now: answers
+    /// with their states when that is done.
+    Check {
+        /// The services' names.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Stops all services in order and ends musterd, as SIGTERM does: answers before that.
+    Shutdown,
     /// The last lines of the named services, of all without a name, as many as fit into one answer.
     Logs {
         /// The services' names.
@@ -138,15 +174,19 @@ impl Request {
     /// Whether it does more than to tell: what `manager.observers` may not ask.
     pub fn changes(&self) -> bool {
         match self {
-            Request::Status { .. } | Request::Logs { .. } | Request::Why { .. } | Request::Events { .. } => {
+            Request::Status { .. } | Request::Why { .. } | Request::Events { .. } | Request::Logs { .. } => {
                 false
             }
             Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Signal { .. }
+            | Request::Check { .. }
             | Request::Reopen
             | Request::LogLevel { .. }
-            | Request::ReloadConfiguration { .. } => true,
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => true,
         }
     }
 
@@ -160,14 +200,42 @@ impl Request {
     pub fn names(&self) -> &[String] {
         match self {
             Request::Status { names, .. }
-            | Request::Start { names }
-            | Request::Stop { names }
-            | Request::Restart { names }
+            | Request::Start { names, .. }
+            | Request::Stop { names, .. }
+            | Request::Restart { names, .. }
+            | Request::Reload { names, .. }
+            | Request::Signal { names, .. }
+            | Request::Check { names }
             | Request::Logs { names, .. }
             | Request::Events { names, .. } => names,
             Request::Why { name } => std::slice::from_ref(name),
-            Request::Reopen | Request::LogLevel { .. } | Request::ReloadConfiguration { .. } => &[],
+            Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => &[],
         }
+    }
+
+    /// The same request for services of these names.
+    #[must_use]
+    pub fn with_names(mut self, new: Vec<String>) -> Self {
+        match &mut self {
+            Request::Status { names, .. }
+            | Request::Start { names, .. }
+            | Request::Stop { names, .. }
+            | Request::Restart { names, .. }
+            | Request::Reload { names, .. }
+            | Request::Signal { names, .. }
+            | Request::Check { names }
+            | Request::Logs { names, .. }
+            | Request::Events { names, .. } => *names = new,
+            Request::Why { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => {}
+        }
+        self
     }
 
     /// Which of the services in `known` are meant: their positions, each once, in ascending order.
@@ -176,29 +244,38 @@ impl Request {
     /// The response for the one who asked: a name that no service has, or no name where one is needed.
     pub fn choose(&self, known: &[&str]) -> Result<Vec<usize>, Response> {
         let names = self.names();
-        let all = match self {
-            Request::Status { names, .. } | Request::Logs { names, .. } | Request::Events { names, .. } => {
-                names.is_empty()
-            }
+        let by_default = match self {
+            Request::Status { .. }
+            | Request::Check { .. }
+            | Request::Logs { .. }
+            | Request::Events { .. } => names.is_empty(),
             Request::Why { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
-            | Request::Reopen
+            | Request::Reload { .. }
+            | Request::Signal { .. } => {
+                if names.is_empty() {
+                    return Err(Response::Refused { reason: "the request names no service".to_owned() });
+                }
+                false
+            }
+            Request::Reopen
             | Request::LogLevel { .. }
-            | Request::ReloadConfiguration { .. } => false,
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => false,
         };
-        if names.is_empty() && !all {
-            return Err(Response::Refused { reason: "the request names no service".to_owned() });
-        }
-        let missing: Vec<String> =
-            names.iter().filter(|name| *name != ALL && !known.contains(&name.as_str())).cloned().collect();
+        // As many as fit into a request are looked for among thousands of services: not each by each.
+        let asked: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let all = by_default || asked.contains(ALL);
+        let found: BTreeSet<&str> = known.iter().copied().filter(|name| asked.contains(name)).collect();
+        let missing = names.iter().filter(|name| *name != ALL && !found.contains(name.as_str()));
+        let missing: Vec<String> = missing.cloned().collect();
         if !missing.is_empty() {
             let known = known.iter().map(|&name| name.to_owned()).collect();
             return Err(Response::NoSuchService { names: missing, known });
         }
-        let all = all || names.iter().any(|name| name == ALL);
-        Ok((0..known.len()).filter(|&at| all || names.iter().any(|name| name == known[at])).collect())
+        Ok((0..known.len()).filter(|&at| all || found.contains(known[at])).collect())
     }
 }
 
@@ -260,6 +337,11 @@ pub enum Response {
     },
     /// It is done, and there is nothing to tell.
     Done,
+    /// It was tried, and failed for these services.
+    Failed {
+        /// Each with the reason.
+        failures: Vec<Failure>,
+    },
     /// The request was not understood or cannot be served now.
     Refused {
         /// Why.
@@ -291,6 +373,15 @@ impl Response {
     pub fn to_line(&self) -> Vec<u8> {
         to_line(self)
     }
+}
+
+/// What could not be done for a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The service's name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A service's state.
@@ -364,6 +455,32 @@ pub struct LogLine {
     pub partial: bool,
 }
 
+/// Whether a request waits, where it does not say.
+fn usual() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_usual(wait: &bool) -> bool {
+    *wait
+}
+
+/// A signal by its name or number.
+mod signal_words {
+    use nix::sys::signal::Signal;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::config::parse_signal;
+
+    pub(super) fn serialize<S: Serializer>(signal: &Signal, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(signal.as_str().trim_start_matches("SIG"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Signal, D::Error> {
+        parse_signal(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 /// The name of the version of the protocol among the fields.
 const PROTOCOL: &str = "protocol";
 
@@ -396,7 +513,7 @@ mod tests {
 
     #[test]
     fn words_survive_the_way_there_and_back() {
-        let request = Request::Restart { names: names(&["web", "db"]) };
+        let request = Request::Restart { names: names(&["web", "db"]), wait: true };
         assert_eq!(request.to_line(), b"{\"verb\":\"restart\",\"names\":[\"web\",\"db\"],\"protocol\":1}\n");
         assert_eq!(Request::parse(&request.to_line()), Ok(request));
         assert_eq!(Request::parse(br#"{"verb":"status"}"#), Ok(status(&[])));
@@ -447,7 +564,7 @@ mod tests {
     #[test]
     fn names_are_chosen_in_the_order_of_the_configuration() {
         let known = ["db", "web", "mail"];
-        let stop = |given: &[&str]| Request::Stop { names: names(given) }.choose(&known);
+        let stop = |given: &[&str]| Request::Stop { names: names(given), wait: true }.choose(&known);
         assert_eq!(stop(&["web", "db", "web"]), Ok(vec![0, 1]));
         assert_eq!(stop(&["all"]), Ok(vec![0, 1, 2]));
         assert_eq!(status(&[]).choose(&known), Ok(vec![0, 1, 2]));

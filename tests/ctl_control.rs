@@ -107,7 +107,7 @@ fn a_start_is_answered_when_it_is_done() {
     let mut house = House::new("start");
     let mut child = house.ctl(binary(), &["start", "web"]).spawn().unwrap();
     let asked = house.asked();
-    assert_eq!(asked.request, Request::Start { names: vec!["web".to_owned()] });
+    assert_eq!(asked.request, Request::Start { names: vec!["web".to_owned()], wait: true });
     assert_eq!(asked.peer.pid, child.id() as i32);
     assert!(child.try_wait().unwrap().is_none(), "it waits");
     let web = Status {

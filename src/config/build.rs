@@ -83,6 +83,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
     let view = View::service(tree, name);
     let start = command(&view, name, &keys::START, report);
     let stop = command(&view, name, &keys::STOP, report);
+    let reload = command(&view, name, &keys::RELOAD, report);
     let table = tree.get(&["services", name]).filter(|entry| matches!(entry.value, Value::Table));
     if let Some(table) = table
         && view.entry(keys::START.name).is_none()
@@ -108,6 +109,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
     Some(Service {
         kind: kind?,
         stop: stop.map(|(command, _)| command),
+        reload: reload.map(|(command, _)| command),
         matching: view.matching(basename),
         interval,
         after: after.services,
@@ -132,6 +134,7 @@ fn service(tree: &Tree, name: &str, after: After, directory: &Path, report: &mut
         check: readiness::check(&view),
         stop_signal: view.get(&keys::STOP_SIGNAL)?,
         stop_timeout: view.get(&keys::STOP_TIMEOUT)?,
+        reload_signal: view.get(&keys::RELOAD_SIGNAL),
         memory_max: match view.get(&keys::MEMORY_MAX) {
             Some(max) => {
                 let lasting = view.get(&keys::MEMORY_FOR)?;

@@ -11,21 +11,25 @@ use super::{
 
 /// A signal by name, with or without `SIG`, or by number (signal(7)).
 pub(crate) fn signal(value: &Value) -> Result<Signal, String> {
-    let by_number =
-        |number: i128| i32::try_from(number).ok().and_then(|number| Signal::try_from(number).ok());
-    let found = match value {
-        Value::Integer(number) => by_number(*number),
-        Value::String(text) => {
-            let name = text.to_ascii_uppercase();
-            let name = name.strip_prefix("SIG").unwrap_or(&name);
-            Signal::from_str(&format!("SIG{name}")).ok().or_else(|| text.parse().ok().and_then(by_number))
+    match value {
+        Value::Integer(number) => parse_signal(&number.to_string()),
+        Value::String(text) => parse_signal(text),
+        Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => {
+            parse_signal("")
         }
-        Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table => None,
-    };
-    found.ok_or_else(|| {
-        let near = string(value).and_then(|text| {
-            did_you_mean(&text.to_ascii_uppercase(), Signal::iterator().map(|signal| &signal.as_str()[3..]))
-        });
+    }
+}
+
+/// The same, as text.
+///
+/// # Errors
+/// What it must be.
+pub fn parse_signal(text: &str) -> Result<Signal, String> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let by_number = || Signal::try_from(text.parse::<i32>().ok()?).ok();
+    Signal::from_str(&format!("SIG{name}")).ok().or_else(by_number).ok_or_else(|| {
+        let near = did_you_mean(name, Signal::iterator().map(|signal| &signal.as_str()[3..]));
         format!("must be a signal{}", near.unwrap_or_else(|| " such as \"TERM\"".to_owned()))
     })
 }

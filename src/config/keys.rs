@@ -56,8 +56,10 @@ keys! { SERVICE:
         "what starts the service; the only key without a default", parse::command;
     STOP: Text = "stop", None, Form::Command, "command, or list of its words",
         "what stops the service; default: `stop-signal`", parse::command;
+    RELOAD: Text = "reload", None, Form::Command, "command, or list of its words",
+        "what makes the service read its own configuration anew (`ctl reload NAME`); default: `reload-signal`", parse::command;
     SHELL: bool = "shell", None, Form::Boolean, "`true`, `false`",
-        "whether `start` and `stop`, where written as one string, are run by `/bin/sh -c`; default: where they need it",
+        "whether `start`, `stop` and `reload`, where written as one string, are run by `/bin/sh -c`; default: where they need it",
         parse::boolean;
     MATCH_NAME: String = "match.name", None, Form::Text, "name of a process",
         "the name that its process answers to; `match = \"NAME\"` for short; default: the basename of `start`, or any where \
@@ -95,7 +97,7 @@ keys! { SERVICE:
     ESSENTIAL: bool = "essential", Some("false"), Form::Boolean, "`true`, `false`",
         "whether the container ends, in order and with its exit code, when it ends for good", parse::boolean;
     START_TIMEOUT: Duration = "start-timeout", Some("\"90s\""), Form::Duration, "duration, more than 0s",
-        "how long a start command may work", parse::positive_duration;
+        "how long a start command or `reload` may work", parse::positive_duration;
     READY_EXEC: Command = "ready.exec", None, Form::Command, "command, or list of its words",
         "ready when this, run as the service, exits 0 within 5s (it is asked again until then); default of `ready`: when its main process exists", parse::probe_command;
     READY_TCP: String = "ready.tcp", None, Form::NameOrNumber, "`HOST:PORT`, or a port of 127.0.0.1",
@@ -147,6 +149,8 @@ keys! { SERVICE:
         "what asks the service to stop", choices::signal;
     STOP_TIMEOUT: Duration = "stop-timeout", Some("\"5s\""), Form::Duration, "duration",
         "how long it has to stop before it is killed", DURATION;
+    RELOAD_SIGNAL: Signal = "reload-signal", None, Form::NameOrNumber, "signal as for `stop-signal`",
+        "what tells its main process to read its configuration anew; default: none, then it cannot be told to", choices::signal;
     MEMORY_MAX: u64 = "memory-max.size", None, Form::Size, "size (`512MiB`, `1GiB`), or bytes",
         "the most memory of its main process and descendants together; `memory-max = \"512MiB\"` for short; default: no limit", limits::size;
     MEMORY_FOR: Duration = "memory-max.for", Some("\"0s\""), Form::Duration, "duration",

@@ -42,6 +42,7 @@ mod warnings;
 mod words;
 
 pub use check::Provenance;
+pub use choices::parse_signal;
 pub use json_schema::json_schema;
 pub(crate) use limits::{resource_name, resources};
 pub use load::{Sources, Variables, load, socket};

@@ -17,6 +17,8 @@ pub struct Service {
     pub start: Command,
     /// What stops it; `None`: `stop_signal`.
     pub stop: Option<Command>,
+    /// What makes it read its own configuration anew; `None`: `reload_signal`.
+    pub reload: Option<Command>,
     /// Which process it is.
     pub matching: Match,
     /// How long an absence that no event told of may last.
@@ -39,7 +41,7 @@ pub struct Service {
     pub start_limit: Option<StartLimit>,
     /// Whether the container ends when the service ends for good.
     pub essential: bool,
-    /// How long a start command may work.
+    /// How long a start command or `reload` may work.
     pub start_timeout: Duration,
     /// When it is ready.
     pub ready: Ready,
@@ -51,6 +53,8 @@ pub struct Service {
     pub stop_signal: Signal,
     /// How long it has to stop before it is killed.
     pub stop_timeout: Duration,
+    /// The signal that makes it read its own configuration anew; `None`: it cannot be told to by a signal.
+    pub reload_signal: Option<Signal>,
     /// The most memory of main process and descendants together, in bytes.
     pub memory_max: Option<Guard<u64>>,
     /// The most processor time of main process and descendants together, in percent of one processor.
@@ -86,6 +90,7 @@ impl Service {
             name,
             kind: Kind::Service,
             stop: None,
+            reload: None,
             matching: Match::by_default(basename),
             start,
             interval: INTERVAL,
@@ -104,6 +109,7 @@ impl Service {
             check: None,
             stop_signal: Signal::SIGTERM,
             stop_timeout: Duration::from_secs(5),
+            reload_signal: None,
             memory_max: None,
             cpu_max: None,
             directory: None,

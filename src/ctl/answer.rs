@@ -1,11 +1,13 @@
 //! What a response means to the one who asked: text, errors, exit code. Prints nothing.
 
+use std::time::Duration;
+
 use super::{
-    MISUSE, NO_ANSWER, changes,
+    MISUSE, NO_ANSWER, changes, client,
     table::{self, Look},
 };
 use crate::{
-    protocol::{MISUNDERSTOOD, Request, Response, StateName, Status},
+    protocol::{Failure, MISUNDERSTOOD, Request, Response, StateName, Status},
     text::{nearest, printable},
 };
 
@@ -75,6 +77,12 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
             let errors = names.iter().map(|name| unknown(name, known)).collect();
             Shown { errors, code: unanswered(form), ..Shown::default() }
         }
+        Response::Failed { failures } => {
+            let told = |Failure { name, reason }: &Failure| {
+                format!("service \"{}\": {}", printable(name), printable(reason))
+            };
+            Shown { errors: failures.iter().map(told).collect(), code: NOT_AS_WANTED, ..Shown::default() }
+        }
         Response::Refused { reason } => {
             let us = concat!("; this ctl is of musterd ", env!("CARGO_PKG_VERSION"));
             let us = if reason.starts_with(MISUNDERSTOOD) { us } else { "" };
@@ -82,6 +90,18 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
             Shown { errors: vec![error], code: unanswered(form), ..Shown::default() }
         }
     }
+}
+
+/// What could not be asked.
+pub(super) fn failed(failure: &client::Failure, form: Form) -> Shown {
+    Shown { errors: vec![failure.to_string()], code: unanswered(form), ..Shown::default() }
+}
+
+/// The same, where the patience with it is over.
+pub(super) fn late(shown: Shown, patience: Duration) -> Shown {
+    let mut errors = shown.errors;
+    errors.push(format!("not done within {}; it goes on", humantime::format_duration(patience)));
+    Shown { errors, code: NOT_AS_WANTED, ..shown }
 }
 
 /// The exit code where nobody tells how services are.
@@ -113,7 +133,7 @@ fn text(services: &[Status], form: Form) -> String {
 
 fn wish(request: &Request, services: &[Status]) -> bool {
     match request {
-        Request::Status { .. } => !services.iter().any(is_missed),
+        Request::Status { .. } | Request::Check { .. } => !services.iter().any(is_missed),
         Request::Why { .. }
         | Request::Events { .. }
         | Request::Start { .. }
@@ -122,7 +142,10 @@ fn wish(request: &Request, services: &[Status]) -> bool {
         | Request::Logs { .. }
         | Request::Reopen
         | Request::LogLevel { .. }
-        | Request::ReloadConfiguration { .. } => true,
+        | Request::Reload { .. }
+        | Request::Signal { .. }
+        | Request::ReloadConfiguration { .. }
+        | Request::Shutdown => true,
     }
 }
 
@@ -135,9 +158,16 @@ fn complaints(request: &Request, services: &[Status]) -> Vec<String> {
         | Request::Logs { .. }
         | Request::Reopen
         | Request::LogLevel { .. }
-        | Request::ReloadConfiguration { .. } => return Vec::new(),
-        Request::Start { .. } | Request::Restart { .. } => (runs, "does not run"),
-        Request::Stop { .. } => (has_stopped, "has not stopped"),
+        | Request::ReloadConfiguration { .. }
+        | Request::Reload { .. }
+        | Request::Signal { .. }
+        | Request::Check { .. }
+        | Request::Shutdown
+        | Request::Start { wait: false, .. }
+        | Request::Restart { wait: false, .. }
+        | Request::Stop { wait: false, .. } => return Vec::new(),
+        Request::Start { wait: true, .. } | Request::Restart { wait: true, .. } => (runs, "does not run"),
+        Request::Stop { wait: true, .. } => (has_stopped, "has not stopped"),
     };
     let failed = services.iter().filter(|service| !done(service.state));
     failed

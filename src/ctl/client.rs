@@ -55,6 +55,8 @@ pub(super) enum Failure {
     Nobody(Vec<(PathBuf, String)>),
     /// A manager was asked, and this came of it.
     Lost(PathBuf, String),
+    /// A manager was asked, and did not answer within this time.
+    Late(PathBuf, Duration),
 }
 
 impl fmt::Display for Failure {
@@ -68,13 +70,12 @@ impl fmt::Display for Failure {
                 write!(f, "is it running? name its socket with --socket or MUSTERD_SOCKET")
             }
             Failure::Lost(path, what) => write!(f, "cannot get an answer from {}: {what}", path.display()),
+            Failure::Late(path, limit) => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "cannot get an answer from {}: nothing came within {limit}", path.display())
+            }
         }
     }
-}
-
-/// Asks a manager; without a limit the answer may take any time.
-pub(super) fn ask(place: &Where, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-    Conversation::open(place)?.ask(request, limit)
 }
 
 /// A connection to one manager, for requests one after another.
@@ -92,7 +93,10 @@ impl Conversation {
 
     /// Asks it; without a limit the answer may take any time.
     pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-        exchange(&mut self.stream, request, limit).map_err(|what| Failure::Lost(self.path.clone(), what))
+        exchange(&mut self.stream, request, limit).map_err(|why| match why {
+            Why::Late(limit) => Failure::Late(self.path.clone(), limit),
+            Why::Other(what) => Failure::Lost(self.path.clone(), what),
+        })
     }
 }
 
@@ -132,11 +136,19 @@ fn vouch(stream: UnixStream) -> Result<UnixStream, String> {
     }
 }
 
+/// Why an exchange came to nothing.
+enum Why {
+    /// So much time has passed.
+    Late(Duration),
+    /// It is told.
+    Other(String),
+}
+
 fn exchange(
     stream: &mut BufReader<UnixStream>,
     request: &Request,
     limit: Option<Duration>,
-) -> Result<Response, String> {
+) -> Result<Response, Why> {
     // Who is refused is told so and cut off, so a failed write may have an answer all the same.
     let sent = stream.get_mut().write_all(&request.to_line());
     let mut line = Vec::new();
@@ -147,11 +159,11 @@ fn exchange(
     if line.last() == Some(&b'\n') {
         let is_musterd = line.starts_with(b"{");
         let remedy = || if is_musterd { remedy(stream.get_ref()) } else { String::new() };
-        return Response::parse(&line).map_err(|what| what + &remedy());
+        return Response::parse(&line).map_err(|what| Why::Other(what + &remedy()));
     }
     match sent.and(read) {
-        Ok(_) => Err("it hung up".to_owned()),
-        Err(error) => Err(told(&error, limit)),
+        Ok(_) => Err(Why::Other("it hung up".to_owned())),
+        Err(error) => Err(why(&error, limit)),
     }
 }
 
@@ -165,13 +177,11 @@ fn remedy(stream: &UnixStream) -> String {
     }
 }
 
-fn told(error: &io::Error, limit: Option<Duration>) -> String {
+fn why(error: &io::Error, limit: Option<Duration>) -> Why {
     match (error.kind(), limit) {
-        (ErrorKind::WouldBlock, Some(limit)) => {
-            format!("nothing came within {}", humantime::format_duration(limit))
-        }
-        (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset, _) => "it hung up".to_owned(),
-        _ => error.to_string(),
+        (ErrorKind::WouldBlock, Some(limit)) => Why::Late(limit),
+        (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset, _) => Why::Other("it hung up".to_owned()),
+        _ => Why::Other(error.to_string()),
     }
 }
 
@@ -187,7 +197,8 @@ mod tests {
         let _listener = UnixListener::bind(&path).unwrap();
         let request = Request::status(vec![]);
         let limit = Some(Duration::from_millis(20));
-        let failure = ask(&Where::Named(path.clone()), &request, limit).unwrap_err();
+        let mut conversation = Conversation::open(&Where::Named(path.clone())).unwrap();
+        let failure = conversation.ask(&request, limit).unwrap_err();
         fs::remove_file(&path).unwrap();
         assert_eq!(
             failure.to_string(),

@@ -8,6 +8,7 @@ use std::{
 use super::{
     STATUS_LIMIT, UNWRITTEN,
     answer::{self, Form, Shown},
+    ask::with_names,
     client::{Conversation, Failure, Where},
 };
 use crate::{
@@ -57,18 +58,18 @@ fn since(text: &str) -> Result<String, String> {
 
 /// Writes the lines that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
-    let told = |failure: &Failure| Shown {
-        errors: vec![failure.to_string()],
-        code: answer::unanswered(Form::Json),
-        ..Shown::default()
-    };
+    let told = |failure: &Failure| answer::failed(failure, Form::Json);
     let mut conversation = match Conversation::open(place) {
         Ok(conversation) => conversation,
         Err(failure) => return told(&failure),
     };
+    let names = match with_names(&mut conversation, options.request(), Form::Json) {
+        Ok(request) => request.names().to_vec(),
+        Err(shown) => return shown,
+    };
     let (mut lines, mut after, mut width, mut follow) = (options.lines, 0, 0, false);
     loop {
-        let names = options.names.clone();
+        let names = names.clone();
         let request = Request::Logs { names, after, lines, since: options.since.clone(), follow };
         // While there is nothing new, nothing is said.
         let limit: Option<Duration> = if follow { None } else { Some(STATUS_LIMIT) };

@@ -7,16 +7,24 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::LogLevel, protocol::Request};
+use nix::sys::signal::Signal;
+
+use crate::{
+    config::{LogLevel, parse_signal},
+    protocol::Request,
+};
 
 mod answer;
+mod ask;
 mod changes;
 mod client;
+mod glob;
 mod logs;
 mod names;
 mod table;
 
-use answer::{Form, Shown};
+use answer::Form;
+use ask::{Limit, Patience};
 use table::Look;
 
 /// The exit code where no manager answers or no service has the name.
@@ -36,11 +44,12 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(60);
 
 const NOTES: &str = "\
 Exit status:
-  0  every service that is wanted runs (of those named); after `stop`: all have stopped
+  0  what was asked is done; of `status` and `check`: every service that is wanted runs (of those named)
   1  the answer could not be written; of `health`: whatever is wrong
   2  misuse
-  3  a service that is wanted does not run; after `stop`: one has not stopped
-  4  no manager answers, or no service has that name
+  3  what was asked is not done, or not within --timeout; of `status` and `check`: a service that is wanted
+     does not run
+  4  nothing was done: no manager answers, it refuses, or no service has that name
 
 The manager's socket is the first of: --socket, MUSTERD_SOCKET, `manager.socket` as the manager reads it
 (MUSTERD_SET, then the files of MUSTERD_CONFIG or /etc/musterd.toml with their drop-ins); else the one of
@@ -57,15 +66,19 @@ In a Dockerfile:
   HEALTHCHECK --interval=10s --start-period=60s CMD [\"musterd\", \"ctl\", \"health\"]";
 
 const RELOAD_NOTES: &str = "\
-All layers are read again: files and drop-ins; the environment, options and COMMANDs stay as musterd was
+With names: each of these services reads its own configuration anew, as its keys `reload` or `reload-signal`
+say, and it is waited for its `reload` to end. Nothing is done if one of them cannot do that now.
+
+Without names musterd does: all layers are read again: files and drop-ins; the environment, options and COMMANDs stay as musterd was
 started with them. A service with nothing changed keeps its process. Of a changed one each key tells what
 follows: `applied` (it counts from now on, the process stays) or `restarts`. An error changes nothing.
 
 Exit status:
-  0  what is shown is under way; with --dry-run: is what would be done
+  0  what is shown is under way; with --dry-run: is what would be done; with names: it is done
   1  the answer could not be written
   2  misuse, or the configuration has errors; everything is as it was
-  4  no manager answers, or it is shutting down";
+  3  with names: it has failed, or was not done within --timeout
+  4  nothing was done: no manager answers, it refuses, or no service has that name";
 
 /// The arguments of `musterd ctl`.
 #[derive(Debug, clap::Args)]
@@ -83,7 +96,7 @@ enum Verb {
     /// Show the state of services, and why they are in it
     #[command(after_help = NOTES)]
     Status {
-        /// The services; without a name all
+        /// The services: names, or patterns such as 'web*'; without any all
         #[arg(value_name = "NAME")]
         names: Vec<String>,
         /// Print an array of JSON objects
@@ -95,13 +108,50 @@ enum Verb {
     Health,
     /// Start services, and wait until they run or cannot be started
     #[command(after_help = NOTES)]
-    Start(Names),
+    Start(Change),
     /// Stop services and leave them so; wait until they have stopped
     #[command(after_help = NOTES)]
-    Stop(Names),
+    Stop(Change),
     /// Stop services and start them, and wait until they run or cannot be started
     #[command(after_help = NOTES)]
-    Restart(Names),
+    Restart(Change),
+    /// Make services read their own configuration anew; without names musterd its one (also: SIGHUP)
+    #[command(after_help = RELOAD_NOTES)]
+    Reload {
+        /// The services: names, patterns such as 'web*', or `all`
+        #[arg(value_name = "NAME", conflicts_with_all = ["dry_run", "json"])]
+        names: Vec<String>,
+        #[command(flatten)]
+        patience: Patience,
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a signal to the main process of services
+    #[command(after_help = NOTES)]
+    Signal {
+        /// The signal: HUP, SIGHUP or 1
+        #[arg(value_name = "SIGNAL", value_parser = parse_signal)]
+        signal: Signal,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// Look at the processes and run the health checks now, and show the state of services then
+    #[command(after_help = NOTES)]
+    Check {
+        /// The services: names, or patterns such as 'web*'; without any all
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Wait no longer than this, 30s for example
+        #[arg(long, value_name = "DURATION", value_parser = ask::duration)]
+        timeout: Option<Duration>,
+        /// Print an array of JSON objects
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the last lines of services, with what musterd decided about them
     #[command(after_help = NOTES)]
     Logs(logs::Options),
@@ -118,16 +168,9 @@ enum Verb {
     /// Print the services' names, for completions
     #[command(hide = true)]
     Names,
-    /// Read the configuration again, and touch only what it changes (also: SIGHUP)
-    #[command(after_help = RELOAD_NOTES)]
-    Reload {
-        /// Only show what would change
-        #[arg(long)]
-        dry_run: bool,
-        /// Print a JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// Stop all services in order, and end musterd (also: SIGTERM); a second time: kill what still runs
+    #[command(after_help = NOTES)]
+    Shutdown,
 }
 
 fn level(text: &str) -> Result<LogLevel, String> {
@@ -138,9 +181,24 @@ fn level(text: &str) -> Result<LogLevel, String> {
 
 #[derive(Debug, clap::Args)]
 struct Names {
-    /// The services; `all` for every one
+    /// The services: names, patterns such as 'web*', or `all`
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
+}
+
+/// What takes as long as the services do.
+#[derive(Debug, clap::Args)]
+struct Change {
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+impl Change {
+    fn parts(&self) -> (Vec<String>, bool) {
+        (self.names.names.clone(), self.patience.waits())
+    }
 }
 
 impl Verb {
@@ -150,41 +208,68 @@ impl Verb {
             Verb::Status { names, json: _ } => {
                 Request::Status { names: names.clone(), measured: true, detail: names.len() == 1 }
             }
-            Verb::Start(Names { names }) => Request::Start { names: names.clone() },
-            Verb::Stop(Names { names }) => Request::Stop { names: names.clone() },
-            Verb::Restart(Names { names }) => Request::Restart { names: names.clone() },
+            Verb::Start(change) => {
+                let (names, wait) = change.parts();
+                Request::Start { names, wait }
+            }
+            Verb::Stop(change) => {
+                let (names, wait) = change.parts();
+                Request::Stop { names, wait }
+            }
+            Verb::Restart(change) => {
+                let (names, wait) = change.parts();
+                Request::Restart { names, wait }
+            }
+            Verb::Reload { names, dry_run, .. } if names.is_empty() => {
+                Request::ReloadConfiguration { dry_run: *dry_run }
+            }
+            Verb::Reload { names, patience, .. } => {
+                Request::Reload { names: names.clone(), wait: patience.waits() }
+            }
+            Verb::Signal { signal, names } => Request::Signal { signal: *signal, names: names.names.clone() },
+            Verb::Check { names, .. } => Request::Check { names: names.clone() },
             Verb::Logs(options) => options.request(),
             Verb::Reopen => Request::Reopen,
             Verb::LogLevel { level } => Request::LogLevel { level: *level },
-            Verb::Reload { dry_run, json: _ } => Request::ReloadConfiguration { dry_run: *dry_run },
+            Verb::Shutdown => Request::Shutdown,
         }
     }
 
     /// How long the answer may take: starting and stopping take as long as the services do.
-    fn limit(&self) -> Option<Duration> {
+    fn limit(&self) -> Limit {
         match self {
             Verb::Status { .. }
             | Verb::Health
             | Verb::Names
+            | Verb::Signal { .. }
             | Verb::Logs(_)
             | Verb::Reopen
-            | Verb::LogLevel { .. } => Some(STATUS_LIMIT),
-            Verb::Reload { .. } => Some(RELOAD_LIMIT),
-            Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => None,
+            | Verb::LogLevel { .. }
+            | Verb::Shutdown => Limit::Answer(STATUS_LIMIT),
+            Verb::Reload { names, .. } if names.is_empty() => Limit::Answer(RELOAD_LIMIT),
+            Verb::Start(Change { patience: Patience { timeout, .. }, .. })
+            | Verb::Stop(Change { patience: Patience { timeout, .. }, .. })
+            | Verb::Restart(Change { patience: Patience { timeout, .. }, .. })
+            | Verb::Reload { patience: Patience { timeout, .. }, .. }
+            | Verb::Check { timeout, .. } => timeout.map_or(Limit::None, Limit::Patience),
         }
     }
 
     fn form(&self) -> Form {
         match self {
             Verb::Status { json: true, .. }
+            | Verb::Check { json: true, .. }
             | Verb::Logs(_)
             | Verb::Names
             | Verb::Reopen
             | Verb::LogLevel { .. }
+            | Verb::Shutdown
             | Verb::Reload { json: true, .. } => Form::Json,
             Verb::Health => Form::Health,
             Verb::Status { json: false, .. }
+            | Verb::Check { json: false, .. }
             | Verb::Reload { json: false, .. }
+            | Verb::Signal { .. }
             | Verb::Start(_)
             | Verb::Stop(_)
             | Verb::Restart(_) => Form::Table(look()),
@@ -197,26 +282,11 @@ pub fn run(arguments: &Arguments) -> u8 {
     // Not read by clap, whose usage lines would ask for `--socket` wherever the variable is set.
     let variable = || env::var_os("MUSTERD_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = arguments.socket.clone().or_else(variable);
-    let request = arguments.verb.request();
-    let form = arguments.verb.form();
     let place = client::Where::find(named);
     let shown = match &arguments.verb {
         Verb::Logs(options) => logs::run(&place, options, &mut io::stdout()),
         Verb::Names => names::run(&place),
-        Verb::Status { .. }
-        | Verb::Health
-        | Verb::Start(_)
-        | Verb::Stop(_)
-        | Verb::Restart(_)
-        | Verb::Reopen
-        | Verb::LogLevel { .. }
-        | Verb::Reload { .. } => match client::ask(&place, &request, arguments.verb.limit()) {
-            Ok(response) => answer::show(&request, &response, form),
-            Err(failure) => {
-                let code = answer::unanswered(form);
-                Shown { errors: vec![failure.to_string()], code, ..Shown::default() }
-            }
-        },
+        verb => ask::ask(&place, verb.request(), verb.limit(), verb.form()),
     };
     // A reader that has seen enough (`| head`) is no error; for what fails on stderr there is nobody to tell.
     let mut stderr = io::stderr();

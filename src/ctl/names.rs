@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     NO_ANSWER,
     answer::Shown,
-    client::{self, Where},
+    client::{Conversation, Where},
 };
 use crate::protocol::{Request, Response};
 
@@ -14,7 +14,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// Prints each name on a line of its own.
 pub(super) fn run(place: &Where) -> Shown {
-    match client::ask(place, &Request::status(Vec::new()), Some(LIMIT)) {
+    let request = Request::status(Vec::new());
+    match Conversation::open(place).and_then(|mut manager| manager.ask(&request, Some(LIMIT))) {
         Ok(Response::Services { services }) => {
             let output = services.iter().map(|service| format!("{}\n", service.name)).collect();
             Shown { output, ..Shown::default() }

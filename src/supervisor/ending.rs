@@ -82,11 +82,14 @@ impl Supervisor {
 
     fn end_main(&mut self, now: Time, id: ServiceId, main: Main, reason: Reason, by_command: bool) {
         let pid = main.id.pid;
+        let reloader = self.services[id].reload.as_ref().and_then(|reload| reload.process);
+        let mut sessions = self.sessions_of(id, main.id, main.session);
+        sessions.extend(reloader.map(|process| Session::joined_by(process, process.pid)));
         let ending = Ending {
-            sessions: self.sessions_of(id, main.id, main.session),
+            sessions,
             main: Some(main),
             stopper: None,
-            left: Vec::new(),
+            left: reloader.into_iter().collect(),
             force: self.force(now, self.services[id].config.stop_timeout),
             look: None,
             look_at: None,

@@ -38,6 +38,8 @@ pub enum Purpose {
     Start,
     /// The service's `stop`.
     Stop,
+    /// The service's `reload`.
+    Reload,
     /// A probe: its exit code tells, 0 is success.
     Probe(Probing),
 }
@@ -104,6 +106,8 @@ pub enum Event {
         process: ProcessId,
         /// How.
         exit: Exit,
+        /// Whether it is certain that it has left nobody in the session that bears its PID.
+        session_empty: bool,
     },
     /// The last line that a probe wrote, printable and cut to a line's length; before its `Ended`.
     Said {
@@ -143,6 +147,15 @@ pub enum Event {
         /// What.
         request: Request,
     },
+    /// An `Action::Deliver` was done, or could not be.
+    Delivered {
+        /// Who asked.
+        client: ClientId,
+        /// Whose main process was meant.
+        service: ServiceId,
+        /// Why it could not be done.
+        error: Option<String>,
+    },
     /// A client that had asked does not wait for its answer any more; what it asked for is done all the same.
     HungUp {
         /// Who.
@@ -169,6 +182,17 @@ pub enum Action {
     Watch(ProcessId),
     /// Send a signal to exactly this process.
     Signal {
+        /// The process.
+        process: ProcessId,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Send a signal that a client asked for to exactly this process; answered by `Delivered`.
+    Deliver {
+        /// Who asked.
+        client: ClientId,
+        /// Whose main process it is.
+        service: ServiceId,
         /// The process.
         process: ProcessId,
         /// The signal's number.

@@ -21,6 +21,14 @@ pub(super) fn next_check(check: &Check, now: Time) -> ProbeRun {
 }
 
 impl Supervisor {
+    /// The pause before the next check is over now.
+    pub(super) fn hasten_check(&mut self, now: Time, id: ServiceId) {
+        if let Some(ProbeRun::Pause { probing: Probing::Health, until }) = &mut self.services[id].probe {
+            *until = now;
+            self.probe_due(now, id);
+        }
+    }
+
     /// A check is done; `failure`: what was wrong.
     pub(super) fn health_checked(&mut self, now: Time, id: ServiceId, failure: Option<String>) {
         let remedy = self.services[id].config.check.as_ref().map(|check| check.on_failure);

@@ -25,6 +25,7 @@ mod probe;
 #[cfg(test)]
 mod properties;
 mod readiness;
+mod reload;
 mod requests;
 mod seek;
 mod service;
@@ -33,10 +34,11 @@ mod state;
 mod status;
 mod story;
 mod transitions;
+mod turns;
 mod usage;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
 
@@ -57,6 +59,7 @@ use service::{Cause, Service, Services};
 use shutdown::Phase;
 use state::{Goal, Reason, State};
 use story::{Chronicle, Tale};
+use turns::Turn;
 use usage::Measuring;
 
 /// How long after a table that could not be read the next one is asked for: a want of descriptors or memory
@@ -107,6 +110,8 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
+    /// What is to be stopped once those that come after it have been.
+    turns: BTreeMap<ServiceId, Turn>,
     chronicle: Chronicle,
     measuring: Measuring,
     phase: Phase,
@@ -157,6 +162,7 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
+            turns: BTreeMap::new(),
             chronicle: Chronicle::default(),
             measuring: Measuring::default(),
             phase: Phase::Beginning,
@@ -197,7 +203,9 @@ impl Supervisor {
                 self.spawned(now, service, purpose, process, leads_session);
             }
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
-            Event::Ended { process, exit } => self.ended(now, process, exit),
+            Event::Ended { process, exit, session_empty } => {
+                self.ended(now, process, exit, session_empty);
+            }
             Event::Said { process, line } => self.probe_said(process, line),
             Event::LineSeen(service) => self.heard_ready(now, service),
             Event::Notified { service, sender, notification } => {
@@ -212,6 +220,7 @@ impl Supervisor {
             Event::Measured(table) => self.measured(now, &table),
             Event::ScanFailed { error } => self.scan_failed(now, error),
             Event::Asked { client, caller, request } => self.asked(now, client, caller, request),
+            Event::Delivered { client, service, error } => self.done(client, service, error),
             Event::HungUp { client } => self.hung_up(client),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
@@ -219,6 +228,7 @@ impl Supervisor {
             self.end_with(now, code, &cause);
         }
         self.end_when_tasks_are_done(now);
+        self.take_turns(now);
         self.proceed_shutdown(now);
         self.answer_waiters(now);
         self.answer_followers();
@@ -323,6 +333,7 @@ impl Supervisor {
                 | State::Failed => {}
             }
             self.probe_due(now, id);
+            self.reload_due(now, id);
         }
     }
 
@@ -353,6 +364,7 @@ impl Supervisor {
             self.looking.remove(&id);
         }
         self.drop_unsuited_probe(id);
+        self.drop_unsuited_reload(id);
         self.await_line(id);
         if is_new {
             let service = &self.services[id];

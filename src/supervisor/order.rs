@@ -1,5 +1,7 @@
 //! What comes after what: a service that is wanted waits until all that it comes after is ready. Starts nothing itself.
 
+use std::collections::HashSet;
+
 use super::{
     Probing, ServiceId, Supervisor,
     service::Service,
@@ -33,12 +35,41 @@ impl Supervisor {
 
     /// Waits, if what the service comes after is not there yet.
     pub(super) fn waits_for_others(&mut self, now: Time, id: ServiceId) -> bool {
-        let after = self.services[id].after.iter().map(|&after| &self.services[after]);
-        let missing: Vec<String> = after.filter(|after| !after.is_reached()).map(Service::awaited).collect();
+        let after = self.services[id].after.iter();
+        let missing: Vec<String> = after
+            .filter(|&&after| !self.services[after].is_reached() || self.has_turn(after))
+            .map(|&after| self.services[after].awaited())
+            .collect();
         if !missing.is_empty() {
             self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing.join(", ")));
         }
         !missing.is_empty()
+    }
+
+    /// Whether something that the service waits for does not come by itself, or not soon.
+    pub(super) fn waits_in_vain(&self, id: ServiceId) -> bool {
+        let (mut seen, mut next) = (HashSet::new(), vec![id]);
+        while let Some(waiting) = next.pop() {
+            for &after in &self.services[waiting].after {
+                match self.services[after].state {
+                    _ if self.services[after].is_reached() || self.has_turn(after) => {}
+                    State::Waiting { .. } if seen.insert(after) => next.push(after),
+                    State::Stopped if self.services[after].goal == Goal::Down => return true,
+                    State::Backoff { .. } | State::Unhealthy { .. } | State::Exited | State::Failed => {
+                        return true;
+                    }
+                    State::Stopped
+                    | State::Waiting { .. }
+                    | State::Seeking(_)
+                    | State::Spawning
+                    | State::Starting { .. }
+                    | State::Readying { .. }
+                    | State::Running { .. }
+                    | State::Stopping(_) => {}
+                }
+            }
+        }
+        false
     }
 
     /// An address that the service waits for answers.

@@ -78,6 +78,14 @@ impl ProbeRun {
         }
     }
 
+    /// Whether it tells soon whether the service is well.
+    pub(super) fn checks_health(&self) -> bool {
+        match self {
+            ProbeRun::Asked { probing } | ProbeRun::Working { probing, .. } => *probing == Probing::Health,
+            ProbeRun::Pause { .. } | ProbeRun::Silence { .. } => false,
+        }
+    }
+
     /// Whether a service in this state has such a probe.
     fn suits(&self, state: &State) -> bool {
         match (self.probing(), state) {

@@ -2,20 +2,31 @@
 
 use super::{
     Action, Caller, ClientId, ServiceId, Supervisor,
+    probe::ProbeRun,
     state::{Asked, Goal, Reason, State},
     story::Tale,
 };
 use crate::{
     config::Kind,
-    protocol::{ALL, Request, Response},
+    protocol::{ALL, Failure, Request, Response},
     time::Time,
 };
 
 /// A client that waits until what it asked for is done.
 pub(super) struct Waiter {
-    client: ClientId,
+    pub(super) client: ClientId,
     services: Vec<ServiceId>,
-    goal: Goal,
+    pub(super) awaited: Awaited,
+}
+
+/// What a client waits for.
+pub(super) enum Awaited {
+    /// Each service is where this goal leads, or cannot get there.
+    Goal(Goal),
+    /// Each service was looked at, and its health check is done.
+    Checks,
+    /// What was to be done to these services was done, or has failed.
+    Deeds { pending: Vec<ServiceId>, failures: Vec<Failure> },
 }
 
 impl Supervisor {
@@ -23,22 +34,25 @@ impl Supervisor {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
         let services: Vec<ServiceId> = match request.choose(&known) {
             Ok(chosen) => chosen.into_iter().map(|at| ServiceId(at as u32)).collect(),
-            Err(response) => return self.actions.push(Action::Reply { client, response }),
+            Err(response) => return self.reply(client, response),
         };
-        let goal = match request {
+        if let Some(reason) = self.why_not(&request, &services) {
+            return self.reply(client, Response::Refused { reason });
+        }
+        let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
+        let (awaited, waits) = match request {
             Request::Status { measured: true, detail, .. } => {
                 return self.asked_measured(now, client, services, detail);
             }
             Request::Status { measured: false, detail, .. } => {
-                let response = self.statuses(now, &services, detail);
-                return self.actions.push(Action::Reply { client, response });
+                return self.reply(client, self.statuses(now, &services, detail));
             }
             Request::Why { .. } => {
                 let response = match services.as_slice() {
                     [id] => self.story(now, *id),
                     _ => Response::Refused { reason: "a story is of one service".to_owned() },
                 };
-                return self.actions.push(Action::Reply { client, response });
+                return self.reply(client, response);
             }
             Request::Events { names, after, follow } => {
                 let is_any = names.is_empty() || names.iter().any(|name| name == ALL);
@@ -50,34 +64,88 @@ impl Supervisor {
             | Request::ReloadConfiguration { .. } => {
                 // The shell keeps the output and reads the files, and answers for them.
                 let reason = "this is nothing to decide about".to_owned();
-                let response = Response::Refused { reason };
-                return self.actions.push(Action::Reply { client, response });
+                return self.reply(client, Response::Refused { reason });
             }
-            Request::Stop { .. } => Goal::Down,
-            Request::Start { .. } | Request::Restart { .. } => {
-                if !self.phase.is_managing() {
-                    let reason = Reason::Shutdown.to_string();
-                    let response = Response::Refused { reason };
-                    return self.actions.push(Action::Reply { client, response });
-                }
-                Goal::Up
+            Request::Shutdown => {
+                self.reply(client, Response::Done);
+                return self.terminate(now, &format!("ctl shutdown ({caller})"));
+            }
+            Request::Start { wait, .. } => {
+                let asked = self.note_request("start", caller, &services);
+                services.iter().for_each(|&id| self.ask_start(now, id, asked));
+                (Awaited::Goal(Goal::Up), wait)
+            }
+            Request::Stop { wait, .. } => {
+                let asked = self.note_request("stop", caller, &services);
+                self.ask_stop(now, &services, asked);
+                (Awaited::Goal(Goal::Down), wait)
+            }
+            Request::Restart { wait, .. } => {
+                let asked = self.note_request("restart", caller, &services);
+                self.ask_restart(now, &services, asked);
+                (Awaited::Goal(Goal::Up), wait)
+            }
+            Request::Check { .. } => {
+                services.iter().for_each(|&id| self.check_now(now, id));
+                (Awaited::Checks, true)
+            }
+            Request::Reload { wait, .. } => {
+                let asked = self.note_request("reload", caller, &services);
+                let awaited = deeds();
+                services.iter().for_each(|&id| self.reload(now, id, client, asked));
+                (awaited, wait)
+            }
+            Request::Signal { signal, .. } => {
+                let asked = self.note_request("signal", caller, &services);
+                let awaited = deeds();
+                services.iter().for_each(|&id| self.signal(id, client, signal, asked));
+                (awaited, true)
             }
         };
-        let verb = match request {
-            Request::Start { .. } => "start",
-            Request::Restart { .. } => "restart",
-            _ => "stop",
-        };
-        let asked = Asked { verb, caller };
-        for &id in &services {
-            self.remember(Some(id), None, Tale::Request { verb, caller });
-            match goal {
-                Goal::Up if verb == "restart" => self.ask_restart(now, id, asked),
-                Goal::Up => self.ask_start(now, id, asked),
-                Goal::Down => self.ask_stop(now, id, asked),
-            }
+        if waits {
+            self.waiters.push(Waiter { client, services, awaited });
+        } else {
+            self.reply(client, self.statuses(now, &services, false));
         }
-        self.waiters.push(Waiter { client, services, goal });
+    }
+
+    fn reply(&mut self, client: ClientId, response: Response) {
+        self.actions.push(Action::Reply { client, response });
+    }
+
+    fn note_request(&mut self, verb: &'static str, caller: Caller, services: &[ServiceId]) -> Asked {
+        services.iter().for_each(|&id| self.remember(Some(id), None, Tale::Request { verb, caller }));
+        Asked { verb, caller }
+    }
+
+    /// Why nothing can be done about this request now.
+    fn why_not(&self, request: &Request, services: &[ServiceId]) -> Option<String> {
+        let why_one: fn(&Self, ServiceId) -> Option<String> = match request {
+            Request::Start { .. }
+            | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Check { .. }
+                if !self.phase.is_managing() =>
+            {
+                return Some(Reason::Shutdown.to_string());
+            }
+            Request::Reload { .. } => Self::why_not_reload,
+            Request::Signal { .. } => Self::why_no_signal,
+            Request::Status { .. }
+            | Request::Why { .. }
+            | Request::Events { .. }
+            | Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::Check { .. }
+            | Request::Logs { .. }
+            | Request::Reopen
+            | Request::LogLevel { .. }
+            | Request::ReloadConfiguration { .. }
+            | Request::Shutdown => return None,
+        };
+        let reasons: Vec<String> = services.iter().filter_map(|&id| why_one(self, id)).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
@@ -88,6 +156,7 @@ impl Supervisor {
     }
 
     fn ask_start(&mut self, now: Time, id: ServiceId, asked: Asked) {
+        self.turns.remove(&id);
         self.services[id].want(now);
         match self.services[id].state {
             State::Stopped
@@ -108,59 +177,108 @@ impl Supervisor {
         }
     }
 
-    fn ask_stop(&mut self, now: Time, id: ServiceId, asked: Asked) {
-        let service = &mut self.services[id];
-        let was_up = service.goal == Goal::Up;
-        service.goal = Goal::Down;
-        service.stopped_by = Some(asked);
-        service.cause = None;
-        service.check_due = false;
-        if was_up {
+    fn ask_stop(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
+        for &id in services {
+            let service = &mut self.services[id];
+            service.goal = Goal::Down;
+            service.stopped_by = Some(asked);
+            service.cause = None;
+            service.check_due = false;
+        }
+        // The shutdown has its own order, which is that of all.
+        if self.phase.is_managing() {
+            self.stop_in_order(now, services, asked);
+        }
+    }
+
+    /// Nothing that is stopped with it comes after it any more.
+    pub(super) fn stop_asked(&mut self, now: Time, id: ServiceId, asked: Asked) {
+        if !matches!(self.services[id].state, State::Stopped) {
             self.stop(now, id, Reason::Asked(asked));
         }
     }
 
-    fn ask_restart(&mut self, now: Time, id: ServiceId, asked: Asked) {
-        match self.services[id].state {
-            State::Starting { .. }
-            | State::Readying { .. }
-            | State::Running { .. }
-            | State::Unhealthy { .. } => {
-                self.services[id].want(now);
-                self.stop(now, id, Reason::Asked(asked));
-            }
-            State::Stopped
-            | State::Waiting { .. }
-            | State::Seeking(_)
-            | State::Spawning
-            | State::Stopping(_)
-            | State::Backoff { .. }
-            | State::Exited
-            | State::Failed => self.ask_start(now, id, asked),
+    fn ask_restart(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
+        services.iter().for_each(|&id| self.services[id].want(now));
+        self.stop_in_order(now, services, asked);
+    }
+
+    /// The same, and it is started again.
+    pub(super) fn restart_asked(&mut self, now: Time, id: ServiceId, asked: Asked) {
+        if self.services[id].state.is_up() {
+            self.stop(now, id, Reason::Asked(asked));
+        } else {
+            self.ask_start(now, id, asked);
         }
+    }
+
+    /// Calls the roll for one service without waiting for its interval, and asks whether it is well.
+    fn check_now(&mut self, now: Time, id: ServiceId) {
+        if matches!(self.services[id].state, State::Backoff { .. }) {
+            // Perhaps somebody has started it meanwhile.
+            return self.pursue(now, id);
+        }
+        if self.services[id].has_processes() {
+            self.services[id].check_due = true;
+            self.looking.insert(id);
+        }
+        self.hasten_check(now, id);
     }
 
     /// Answers the clients whose services have come to rest.
     pub(super) fn answer_waiters(&mut self, now: Time) {
-        let (done, waiting) = std::mem::take(&mut self.waiters)
-            .into_iter()
-            .partition(|waiter| waiter.services.iter().all(|&id| self.is_settled(id, waiter.goal)));
+        let (done, waiting): (Vec<Waiter>, _) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| self.is_over(waiter));
         self.waiters = waiting;
-        let done: Vec<Waiter> = done;
-        for waiter in done {
-            let response = self.statuses(now, &waiter.services, false);
-            self.actions.push(Action::Reply { client: waiter.client, response });
+        for Waiter { client, services, awaited } in done {
+            let response = match awaited {
+                Awaited::Deeds { failures, .. } if !failures.is_empty() => Response::Failed { failures },
+                Awaited::Deeds { .. } | Awaited::Goal(_) | Awaited::Checks => {
+                    self.statuses(now, &services, false)
+                }
+            };
+            self.reply(client, response);
         }
+    }
+
+    fn is_over(&self, waiter: &Waiter) -> bool {
+        match &waiter.awaited {
+            Awaited::Goal(goal) => waiter.services.iter().all(|&id| self.is_settled(id, *goal)),
+            Awaited::Checks => waiter.services.iter().all(|&id| self.is_seen(id)),
+            Awaited::Deeds { pending, .. } => pending.is_empty(),
+        }
+    }
+
+    /// Whether no look at it and no check of it is under way.
+    fn is_seen(&self, id: ServiceId) -> bool {
+        let service = &self.services[id];
+        let is_sought = match &service.state {
+            State::Seeking(seek) => seek.later.is_none(),
+            State::Spawning => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
+        };
+        !is_sought && !service.check_due && !service.probe.as_ref().is_some_and(ProbeRun::checks_health)
     }
 
     fn is_settled(&self, id: ServiceId, goal: Goal) -> bool {
         let service = &self.services[id];
         match service.state {
             _ if service.goal != goal => true,
+            _ if self.has_turn(id) => false,
             State::Stopped => goal == Goal::Down,
             // A task is waited for until it is done.
             State::Running { .. } => goal == Goal::Up && service.config.kind == Kind::Service,
-            State::Unhealthy { .. } | State::Waiting { .. } | State::Backoff { .. } => goal == Goal::Up,
+            State::Unhealthy { .. } | State::Backoff { .. } => goal == Goal::Up,
+            State::Waiting { .. } => goal == Goal::Up && self.waits_in_vain(id),
             // A shutdown stops nothing where nothing is.
             State::Exited | State::Failed => true,
             State::Seeking(_)

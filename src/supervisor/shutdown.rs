@@ -98,6 +98,7 @@ impl Supervisor {
             }
             Phase::Over => return,
         };
+        self.turns.clear();
         self.announce(LogLevel::Info, "shutting down", cause.to_owned(), next);
         for id in self.services.ids() {
             self.services[id].goal = Goal::Down;

@@ -83,6 +83,24 @@ impl State {
         }
     }
 
+    /// Whether the start command or main process is there, and is not being ended.
+    pub(super) fn is_up(&self) -> bool {
+        match self {
+            State::Starting { .. }
+            | State::Readying { .. }
+            | State::Running { .. }
+            | State::Unhealthy { .. } => true,
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => false,
+        }
+    }
+
     /// Whether nothing of the service is there and nothing is under way.
     pub(super) fn is_at_rest(&self) -> bool {
         match self {

@@ -162,12 +162,20 @@ impl Judge {
             | Request::ReloadConfiguration { .. } => {
                 return;
             }
-            Request::Start { names } | Request::Restart { names } => (names, self.shutdown.is_none()),
-            Request::Stop { names } => (names, false),
+            Request::Reload { .. } | Request::Signal { .. } | Request::Check { .. } => {
+                self.waiting.insert(client, now);
+                return;
+            }
+            Request::Shutdown => {
+                self.waiting.insert(client, now);
+                return self.terminated(now);
+            }
+            Request::Start { names, .. } | Request::Restart { names, .. } => (names, self.shutdown.is_none()),
+            Request::Stop { names, .. } => (names, false),
         };
         self.waiting.insert(client, now);
         for known in &mut self.services {
-            if names.iter().any(|name| name == known.config.name.as_str()) {
+            if names.iter().any(|name| name == "all" || name == known.config.name.as_str()) {
                 known.wanted = wanted;
                 known.idle_since = Some(now);
                 known.starts.clear();

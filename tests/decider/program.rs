@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Worker,
     /// It starts or stops the service, and ends.
     Helper,
+    /// It tells the main process to reload, and may be there while that is started again.
+    Reloader,
     /// It has a session of its own and stays when the service ends: a login.
     Apart,
     /// It asks how the service is, and must leave nobody.

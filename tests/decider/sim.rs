@@ -9,7 +9,7 @@ use std::{
 use musterd::{
     config::{Config, LogFormat, LogLevel, Manager, Service},
     process::{Pid, ProcessId, Table},
-    protocol::{Request, Response, Status},
+    protocol::{Failure, Request, Response, Status},
     supervisor::{
         Action, Caller, ClientId, Event, Look, Notice, Notification, Place, Probing, Purpose, Recorded,
         ServiceId, Stage, Supervisor, TRANSITIONS,
@@ -136,6 +136,12 @@ impl Sim {
     pub(crate) fn stop_program(&mut self, service: &str, image: Image) {
         let id = self.id(service);
         self.images.insert((id, Purpose::Stop), image);
+    }
+
+    /// What the service's reload command is.
+    pub(crate) fn reload_program(&mut self, service: &str, image: Image) {
+        let id = self.id(service);
+        self.images.insert((id, Purpose::Reload), image.role(Role::Reloader));
     }
 
     /// What a probe of the service does from now on.
@@ -304,7 +310,7 @@ impl Sim {
         table
     }
 
-    fn step(&mut self, event: Event) {
+    pub(crate) fn step(&mut self, event: Event) {
         if self.exited.is_some() {
             return;
         }
@@ -338,6 +344,10 @@ impl Sim {
                 self.judge.signalled(&self.kernel, process);
                 self.kernel.signal(process, signal);
                 None
+            }
+            Action::Deliver { client, service, process, signal } => {
+                self.act(Action::Signal { process, signal });
+                Some(Event::Delivered { client, service, error: None })
             }
             Action::Reply { client, response } => {
                 if client != NOBODY {
@@ -386,13 +396,18 @@ impl Sim {
         let image = match (self.images.get(&(service, purpose)), purpose) {
             (Some(image), _) => image.clone(),
             (None, Purpose::Probe(_)) => Image::new("probe").role(Role::Probe).exits(2, 0),
-            (None, Purpose::Start | Purpose::Stop) => panic!("{name} has no program"),
+            (None, Purpose::Start | Purpose::Stop | Purpose::Reload) => panic!("{name} has no program"),
         };
         let (image, says) = (image.clone().in_own_session(), image.says);
         let process = self.kernel.spawn(self.kernel.musterd, image, Some(service), Some(&name));
         self.last_words.extend(says.map(|says| (process, says)));
-        if purpose == Purpose::Stop {
-            self.write(format!("{} is the stop command of {name}", self.kernel.called(process)));
+        let beside = match purpose {
+            Purpose::Stop => Some("stop"),
+            Purpose::Reload => Some("reload"),
+            Purpose::Start | Purpose::Probe(_) => None,
+        };
+        if let Some(what) = beside {
+            self.write(format!("{} is the {what} command of {name}", self.kernel.called(process)));
         }
         Event::Spawned { service, purpose, process, leads_session: true }
     }
@@ -444,15 +459,23 @@ impl Sim {
     }
 
     pub(crate) fn start_again(&mut self, service: &str) {
-        self.ask(Request::Start { names: vec![service.to_owned()] });
+        self.ask(Request::Start { names: vec![service.to_owned()], wait: true });
     }
 
     pub(crate) fn stop(&mut self, service: &str) {
-        self.ask(Request::Stop { names: vec![service.to_owned()] });
+        self.ask(Request::Stop { names: vec![service.to_owned()], wait: true });
     }
 
     pub(crate) fn restart(&mut self, service: &str) {
-        self.ask(Request::Restart { names: vec![service.to_owned()] });
+        self.ask(Request::Restart { names: vec![service.to_owned()], wait: true });
+    }
+
+    pub(crate) fn reload(&mut self, service: &str) {
+        self.ask(Request::Reload { names: vec![service.to_owned()], wait: true });
+    }
+
+    pub(crate) fn check(&mut self, service: &str) {
+        self.ask(Request::Check { names: vec![service.to_owned()] });
     }
 
     /// A process forks.
@@ -503,7 +526,7 @@ impl Sim {
 
 fn heard(event: &Event) -> String {
     match event {
-        Event::Ended { process, exit } => format!("pid {} {exit}", process.pid),
+        Event::Ended { process, exit, .. } => format!("pid {} {exit}", process.pid),
         Event::Orphans(_) => "the children".to_owned(),
         Event::Measured(_) => "the processes".to_owned(),
         Event::Scanned(_) => "the table".to_owned(),
@@ -524,9 +547,13 @@ fn asked(request: &Request) -> String {
         Request::Status { names, .. } => ("status", names),
         Request::Events { names, .. } => ("events", names),
         Request::Why { name } => return format!("why {name}"),
-        Request::Start { names } => ("start", names),
-        Request::Stop { names } => ("stop", names),
-        Request::Restart { names } => ("restart", names),
+        Request::Start { names, .. } => ("start", names),
+        Request::Stop { names, .. } => ("stop", names),
+        Request::Restart { names, .. } => ("restart", names),
+        Request::Reload { names, .. } => ("reload", names),
+        Request::Signal { signal, names } => return format!("signal {signal} {}", names.join(" ")),
+        Request::Check { names } => ("check", names),
+        Request::Shutdown => return "shutdown".to_owned(),
         Request::Logs { .. }
         | Request::Reopen
         | Request::LogLevel { .. }
@@ -552,9 +579,13 @@ fn shown(response: &Response) -> String {
         Response::Story { events, .. } | Response::Events { events, .. } => {
             format!("{} events", events.len())
         }
-        Response::Lines { .. }
-        | Response::Changes(_)
-        | Response::WrongConfiguration { .. }
-        | Response::Done => unreachable!("the decider answers this to nobody"),
+        Response::Done => "done".to_owned(),
+        Response::Failed { failures } => {
+            let failure = |Failure { name, reason }: &Failure| format!("{name}: {reason}");
+            format!("failed: {}", failures.iter().map(failure).collect::<Vec<_>>().join(", "))
+        }
+        Response::Lines { .. } | Response::Changes(_) | Response::WrongConfiguration { .. } => {
+            unreachable!("the decider answers this to nobody")
+        }
     }
 }

@@ -121,7 +121,7 @@ fn words(of: &str) -> String {
         (_, Some(of), _) => format!("list of {}", words(of)),
         (.., Some(of)) => words(of),
         (None, None, None) => match of {
-            "String" => "text".to_owned(),
+            "String" | "Signal" => "text".to_owned(),
             "bool" => "boolean".to_owned(),
             "u64" | "u32" | "usize" | "i32" | "f64" => "number".to_owned(),
             name => format!("[{name}](#{})", name.to_lowercase()),

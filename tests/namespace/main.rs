@@ -30,6 +30,7 @@ mod surroundings;
 mod terminal;
 mod traps;
 mod traps_around;
+mod verbs;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -55,6 +56,7 @@ fn main() {
         shutdown::TESTS,
         completions::TESTS,
         control::TESTS,
+        verbs::TESTS,
         siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,

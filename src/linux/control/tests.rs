@@ -149,7 +149,7 @@ fn requests_are_given_out_and_answered_in_order() {
 
     house.reply(first.client, &answer("first"));
     let second = house.asked();
-    assert_eq!(second.request, Request::Stop { names: vec!["a".to_owned()] });
+    assert_eq!(second.request, Request::Stop { names: vec!["a".to_owned()], wait: true });
     house.wait(Duration::from_secs(3600));
     house.reply(second.client, &answer("second, an hour later"));
     let mut lines = BufReader::new(&mut stream).lines();
@@ -213,7 +213,7 @@ fn a_line_of_a_megabyte_is_refused_at_its_64th_kibibyte() {
     assert_eq!(house.control.clients.len(), 0);
 
     let names = vec!["n".repeat(1000); 60];
-    let longest = Request::Stop { names };
+    let longest = Request::Stop { names, wait: true };
     house.client(&longest.to_line());
     assert_eq!(house.asked().request, longest, "what is just short enough is served");
 }

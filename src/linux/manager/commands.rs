@@ -25,11 +25,8 @@ impl Manager {
     pub(super) fn spawn(&mut self, service: ServiceId, purpose: Purpose) -> Event {
         let spawned = match purpose {
             Purpose::Start => self.spawn_start(service),
-            Purpose::Stop => match self.supervisor.config(service).stop.clone() {
-                // It takes the terminal from nobody.
-                Some(command) => self.spawn_for(service, &command, false, &[]),
-                None => Err("cannot stop by command: none is configured".to_owned()),
-            },
+            Purpose::Stop => self.spawn_beside(service, |config| &config.stop),
+            Purpose::Reload => self.spawn_beside(service, |config| &config.reload),
             Purpose::Probe(probing) => self.spawn_probe(service, probing),
         };
         match spawned {
@@ -56,6 +53,17 @@ impl Manager {
         }
         let terminal = config.terminal;
         self.spawn_for(service, &command, terminal, &extra)
+    }
+
+    /// Runs a command that is not the service itself. It takes the terminal from nobody.
+    fn spawn_beside(
+        &mut self,
+        service: ServiceId,
+        command: impl Fn(&Service) -> &Option<Command>,
+    ) -> Result<Made, String> {
+        let command = command(self.supervisor.config(service)).clone();
+        let command = command.ok_or("cannot run the command: none is configured")?;
+        self.spawn_for(service, &command, false, &[])
     }
 
     /// Runs a command as the service, with its output.

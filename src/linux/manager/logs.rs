@@ -102,7 +102,11 @@ impl Manager {
             | Request::Events { .. }
             | Request::Start { .. }
             | Request::Stop { .. }
-            | Request::Restart { .. } => return Some(asked),
+            | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Signal { .. }
+            | Request::Check { .. }
+            | Request::Shutdown => return Some(asked),
         };
         self.answer(asked.client, &response);
         None

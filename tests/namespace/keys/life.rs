@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Test,
-    common::{now, wait},
+    common::{now, text, wait},
     machine::{Folder, Machine, pid},
     shutdown::USUAL,
 };
@@ -18,6 +18,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("shell_says_who_splits_the_words", shell_says_who_splits_the_words),
     ("stop_is_run_instead_of_the_signal", stop_is_run_instead_of_the_signal),
     ("stop_signal_is_sent", stop_signal_is_sent),
+    ("reload_signal_is_sent", reload_signal_is_sent),
+    ("reload_is_run_instead_of_the_signal", reload_is_run_instead_of_the_signal),
     ("stop_timeout_ends_patience", stop_timeout_ends_patience),
     ("fifty_deaf_ones_end_in_time", fifty_deaf_ones_end_in_time),
 ];
@@ -130,6 +132,51 @@ fn stop_signal_is_sent() {
     assert!(machine.ctl(&["stop", "deaf"]).status.success());
     machine.wait_service("deaf", "is stopped", |deaf| deaf.state == "stopped");
     assert_eq!(machine.folder.lines("signals"), ["USR1"]);
+}
+
+fn reload_signal_is_sent() {
+    let machine = deaf("reload-signal", |_| "reload-signal = 'USR1'".to_owned());
+    let before = machine.wait_running("deaf");
+    let output = machine.ctl(&["reload", "deaf"]);
+    assert!(output.status.success(), "{}", text(&output));
+    wait("it has the signal", || (machine.folder.lines("signals") == ["USR1"]).then_some(()));
+    assert_eq!(machine.wait_running("deaf").pid, before.pid);
+
+    let machine = deaf("no-reload", |_| String::new());
+    machine.wait_running("deaf");
+    let output = machine.ctl(&["reload", "deaf"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output).contains("configure its `reload` or `reload-signal`"), "{}", text(&output));
+}
+
+fn reload_is_run_instead_of_the_signal() {
+    let machine = deaf("reload", |folder| {
+        let body = "echo reload $1 >>$folder/signals; until [ -e $folder/go ]; do sleep 0.01; done\n\
+                    exit $(cat $folder/go)";
+        let reload = folder.script("reload", body);
+        format!("reload = '{reload} \"a word\"'\nreload-signal = 'USR1'")
+    });
+    let before = machine.wait_running("deaf");
+    fs::write(machine.folder.path("go"), "0").expect("a file");
+    let output = machine.ctl(&["reload", "deaf"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(machine.folder.lines("signals"), ["reload a word"], "it is waited for");
+
+    fs::write(machine.folder.path("go"), "7").expect("a file");
+    let output = machine.ctl(&["reload", "deaf"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output).contains("exited 7"), "{}", text(&output));
+
+    fs::remove_file(machine.folder.path("go")).expect("its file");
+    let output = machine.ctl(&["reload", "deaf", "--timeout", "100ms"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output).contains("not done within 100ms; it goes on"), "{}", text(&output));
+    let output = machine.ctl(&["reload", "deaf"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output).contains("its reload command is still at work"), "{}", text(&output));
+    assert_eq!(machine.wait_running("deaf").pid, before.pid);
+    assert!(machine.ctl(&["stop", "deaf"]).status.success(), "its command goes with it");
+    assert!(machine.named("reload").is_empty());
 }
 
 fn stop_timeout_ends_patience() {

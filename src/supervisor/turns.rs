@@ -1,0 +1,60 @@
+//! In which order several services are stopped: first those that come after others. Stops none itself.
+
+use super::{
+    ServiceId, Supervisor,
+    state::{Asked, Goal, State},
+};
+use crate::time::Time;
+
+/// A service that is to be stopped once others have been.
+pub(super) struct Turn {
+    /// What comes after it and is stopped with it.
+    behind: Vec<ServiceId>,
+    asked: Asked,
+}
+
+impl Supervisor {
+    /// These services are to be stopped, or by their goal stopped and started again: each once those of them that come
+    /// after it have been.
+    pub(super) fn stop_in_order(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
+        for &id in services {
+            let dependents = self.services[id].dependents.iter().copied();
+            let behind = dependents.filter(|dependent| services.contains(dependent)).collect();
+            self.turns.insert(id, Turn { behind, asked });
+        }
+        self.take_turns(now);
+    }
+
+    /// Whether it is still to be stopped.
+    pub(super) fn has_turn(&self, id: ServiceId) -> bool {
+        self.turns.contains_key(&id)
+    }
+
+    /// Stops those whose turn has come.
+    pub(super) fn take_turns(&mut self, now: Time) {
+        loop {
+            let due = self.turns.iter().filter(|(id, turn)| self.is_due(**id, &turn.behind));
+            let due: Vec<(ServiceId, Asked)> = due.map(|(&id, turn)| (id, turn.asked)).collect();
+            if due.is_empty() {
+                return;
+            }
+            for (id, asked) in due {
+                self.turns.remove(&id);
+                match self.services[id].goal {
+                    Goal::Up => self.restart_asked(now, id, asked),
+                    Goal::Down => self.stop_asked(now, id, asked),
+                }
+            }
+        }
+    }
+
+    /// Whether nothing of it runs that others could need, or nobody needs it any more.
+    fn is_due(&self, id: ServiceId, behind: &[ServiceId]) -> bool {
+        !self.services[id].state.is_up() || !behind.iter().any(|&other| self.is_ending(other))
+    }
+
+    fn is_ending(&self, id: ServiceId) -> bool {
+        // What is spawned heeds the goal at once.
+        matches!(self.services[id].state, State::Stopping(_) | State::Spawning) || self.has_turn(id)
+    }
+}
