@@ -12,11 +12,11 @@ function __musterd_proposals
     while test $at -le (count $tokens)
         set -l word $tokens[$at]
         switch "$place $word"
-            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status'
+            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl why --socket' 'musterd ctl events --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status'
                 set at (math $at + 1)
                 test $at -gt (count $tokens); and set value "$place $word"
                 test $word = --socket -a -z "$value"; and set socket --socket $tokens[$at]
-            case 'musterd check' 'musterd ctl' 'musterd ctl status' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl reload' 'musterd ctl signal' 'musterd ctl check' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl shutdown' 'musterd probe' 'musterd schema'
+            case 'musterd check' 'musterd ctl' 'musterd ctl status' 'musterd ctl why' 'musterd ctl events' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl reload' 'musterd ctl signal' 'musterd ctl check' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl shutdown' 'musterd probe' 'musterd schema'
                 set place "$place $word"
         end
         set at (math $at + 1)
@@ -44,6 +44,10 @@ function __musterd_proposals
             case 'musterd ctl --socket'
                 set kind files
             case 'musterd ctl status --socket'
+                set kind files
+            case 'musterd ctl why --socket'
+                set kind files
+            case 'musterd ctl events --socket'
                 set kind files
             case 'musterd ctl health --socket'
                 set kind files
@@ -82,10 +86,18 @@ function __musterd_proposals
             case 'musterd ctl'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'
-                printf '%s\t%s\n' 'status' 'Show the state of services, and why they are in it' 'health' 'Tell whether all that is wanted runs and is well, for HEALTHCHECK' 'start' 'Start services, and wait until they run or cannot be started' 'stop' 'Stop services and leave them so, wait until they have stopped' 'restart' 'Stop services and start them, and wait until they run or cannot be started' 'reload' 'Make services read their own configuration anew, without names musterd its one (also: SIGHUP)' 'signal' 'Send a signal to the main process of services' 'check' 'Look at the processes and run the health checks now, and show the state of services then' 'logs' 'Show the last lines of services, with what musterd decided about them' 'reopen' 'Open the log files anew, after somebody has renamed them (also: SIGUSR1)' 'log-level' 'Change the least important of musterd\'s own messages that is told' 'shutdown' 'Stop all services in order, and end musterd (also: SIGTERM), a second time: kill what still runs'
+                printf '%s\t%s\n' 'status' 'Show the state of services, and why they are in it' 'why' 'Tell the story of a service: what happened to it and what was decided, with times and causes' 'events' 'Show what happened to services: each change of state with its cause' 'health' 'Tell whether all that is wanted runs and is well, for HEALTHCHECK' 'start' 'Start services, and wait until they run or cannot be started' 'stop' 'Stop services and leave them so, wait until they have stopped' 'restart' 'Stop services and start them, and wait until they run or cannot be started' 'reload' 'Make services read their own configuration anew, without names musterd its one (also: SIGHUP)' 'signal' 'Send a signal to the main process of services' 'check' 'Look at the processes and run the health checks now, and show the state of services then' 'logs' 'Show the last lines of services, with what musterd decided about them' 'reopen' 'Open the log files anew, after somebody has renamed them (also: SIGUSR1)' 'log-level' 'Change the least important of musterd\'s own messages that is told' 'shutdown' 'Stop all services in order, and end musterd (also: SIGTERM), a second time: kill what still runs'
             case 'musterd ctl status'
                 string match -q -- '-*' $current
-                and printf '%s\t%s\n' '--json' 'Print an array of JSON objects' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                and printf '%s\t%s\n' '--json' 'Print an array of JSON objects' '-w' 'Show them in place, anew each second, until `q` is pressed' '--watch' 'Show them in place, anew each second, until `q` is pressed' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                set kind services
+            case 'musterd ctl why'
+                string match -q -- '-*' $current
+                and printf '%s\t%s\n' '--json' 'Print a JSON object' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                set kind services
+            case 'musterd ctl events'
+                string match -q -- '-*' $current
+                and printf '%s\t%s\n' '-f' 'Go on with what comes' '--follow' 'Go on with what comes' '--json' 'Print a JSON object a line' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
                 set kind services
             case 'musterd ctl health'
                 string match -q -- '-*' $current

@@ -25,7 +25,8 @@ impl Supervisor {
             (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
                 Reason::Gone(gone)
             }
-            (Some(_) | None, _) => service.reason.clone(),
+            (Some(_), _) => service.reason.clone(),
+            (None, _) => Reason::Sought,
         };
         self.set(now, id, State::Seeking(seek), reason);
     }
@@ -36,9 +37,8 @@ impl Supervisor {
             let service = &mut self.services[id];
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
-            let reason = service.reason.clone();
             self.forget_usage(id);
-            self.set(now, id, State::Spawning, reason);
+            self.set(now, id, State::Spawning, Reason::Spawning);
             self.actions.push(Action::Spawn { service: id, purpose: Purpose::Start });
         }
     }
