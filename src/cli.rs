@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, CommandFactory, Parser, error::ErrorKind};
 
 use crate::{
-    config::{self, Config, Provenance, Report, Sources},
+    config::{self, Config, Report, Sources},
     ctl,
     linux::{caller, manager, setup},
     probe,
@@ -128,12 +128,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match parse(arguments.into_iter().collect()) {
         Ok(Asked::Manage(options)) => {
             setup::keep_signals();
-            match load(options) {
-                Ok((config, _)) => manager::run(config),
+            let sources = sources(options);
+            match config::load(&sources) {
+                Ok((config, provenance)) => manager::run(config, &provenance, sources),
                 Err(report) => refuse(&report, "; nothing was started"),
             }
         }
-        Ok(Asked::Check(options)) => match load(options) {
+        Ok(Asked::Check(options)) => match config::load(&sources(options)) {
             Ok((config, provenance)) => {
                 warn(&config);
                 print(&provenance.to_string())
@@ -213,8 +214,8 @@ pub fn tree() -> clap::Command {
     ])
 }
 
-fn load(options: Options) -> Result<(Config, Provenance), Report> {
-    config::load(&Sources {
+fn sources(options: Options) -> Sources {
+    Sources {
         files: options.config,
         set: options.set,
         only: options.only,
@@ -226,7 +227,7 @@ fn load(options: Options) -> Result<(Config, Provenance), Report> {
         ordinary: caller::ordinary(),
         is_interactive: io::stdin().is_terminal(),
         ..Sources::of_this_process()
-    })
+    }
 }
 
 /// Tells all that is wrong.
