@@ -333,6 +333,10 @@ pub(super) enum Reason {
     NoAutostart,
     Asked(Asked),
     Shutdown,
+    /// Its configuration has changed.
+    Reconfigured,
+    /// The configuration has it no more.
+    Removed,
     /// Waits for these services.
     After(String),
     /// Waits until this address answers, and what the last probe of it said.
@@ -363,6 +367,9 @@ pub(super) enum Reason {
         cause: String,
         limit: Option<StartLimit>,
     },
+    /// The process table shows whether it runs already.
+    Sought,
+    Spawning,
     /// The start command with this PID works.
     StartCommand(Pid),
     /// The start command with this PID exited 0, and this file does not name what it left.
@@ -413,11 +420,15 @@ impl Reason {
     /// The same in one word, for programs.
     pub(super) fn cause(&self) -> Cause {
         match self {
-            Reason::NotStartedYet | Reason::NoAutostart => Cause::Configuration,
+            Reason::NotStartedYet | Reason::NoAutostart | Reason::Reconfigured | Reason::Removed => {
+                Cause::Configuration
+            }
             Reason::Asked(_) => Cause::Request,
             Reason::Shutdown => Cause::Shutdown,
             Reason::After(_) | Reason::Address { .. } => Cause::Dependency,
-            Reason::Unready { .. }
+            Reason::Sought
+            | Reason::Spawning
+            | Reason::Unready { .. }
             | Reason::StartCommand(_)
             | Reason::Pidfile { .. }
             | Reason::Found(Found::Started | Found::Daemonised { .. } | Found::Followed { .. }) => {
@@ -448,6 +459,8 @@ impl fmt::Display for Reason {
             Reason::NoAutostart => write!(f, "autostart = false"),
             Reason::Asked(Asked { verb, caller }) => write!(f, "asked by ctl {verb} ({caller})"),
             Reason::Shutdown => write!(f, "musterd is shutting down"),
+            Reason::Reconfigured => f.write_str(RECONFIGURED),
+            Reason::Removed => write!(f, "the configuration has it no more"),
             Reason::After(names) => write!(f, "waits for {names}"),
             Reason::Address { address, said } => write!(f, "waits for {address}{}", behind(said)),
             Reason::Unready { main, awaited, said } => {
@@ -462,6 +475,8 @@ impl fmt::Display for Reason {
             Reason::GivenUp { cause, limit: Some(StartLimit { starts, within }) } => {
                 write!(f, "{cause}; given up after {starts} starts within {}", format_duration(*within))
             }
+            Reason::Sought => write!(f, "looked for among the processes"),
+            Reason::Spawning => write!(f, "being started"),
             Reason::StartCommand(pid) => write!(f, "start command {pid} is at work"),
             Reason::StartTimeout { starter, after } => {
                 write!(f, "start command {starter} was still at work after {}", format_duration(*after))
@@ -485,6 +500,9 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+/// Why a service is started anew whose configuration has changed.
+pub(super) const RECONFIGURED: &str = "its configuration has changed";
 
 /// What was said last, behind what it is about.
 fn behind(said: &Option<String>) -> String {
