@@ -24,6 +24,7 @@ mod message;
 mod missing;
 mod named;
 pub mod notify;
+mod oom;
 pub mod output;
 mod pace;
 pub mod paths;
