@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, error::ErrorKind};
 
 use crate::{
     config::{self, Config, Report, Sources},
@@ -244,6 +244,17 @@ fn parse_check(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::E
 fn parse_plan(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::Error> {
     arguments.remove(at);
     Plan::try_parse_from(&arguments[1..]).map(|Plan { options, json }| Asked::Plan { options, json })
+}
+
+/// The whole command line as one tree, for manual pages and completions: nothing is parsed by it (see `parse`).
+pub fn tree() -> clap::Command {
+    Manage::command().subcommands([
+        Check::command().name("check"),
+        Plan::command().name("plan"),
+        Ctl::command().name("ctl").subcommand_value_name("VERB"),
+        Probe::command().name("probe"),
+        Schema::command().name("schema"),
+    ])
 }
 
 fn sources(options: Options) -> Sources {

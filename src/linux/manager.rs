@@ -32,6 +32,7 @@ use super::{
     log::{Log, wall_clock},
     named,
     notify::Notifier,
+    oom::OomKills,
     output::{Outlet, Output},
     probes::Probes,
     record::{Entry, Record, Store},
@@ -108,8 +109,8 @@ struct Manager {
     /// For looking at the processes, however many descriptors services and clients have.
     reserve: Reserve,
     followers: logs::Followers,
-    rest: logs::Rest,
     probes: Probes,
+    oom_kills: OomKills,
     notifier: Notifier,
     /// The terminal, while a service has it.
     lent: Option<Lent>,
@@ -152,7 +153,7 @@ impl Manager {
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
         let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
-        descriptors::warn_if_few(config.services.len());
+        descriptors::warn_if_few(&config.services);
         if !no_colours() {
             output.allow_colours();
         }
@@ -195,8 +196,8 @@ impl Manager {
             outlets: Vec::new(),
             reserve,
             followers: logs::Followers::default(),
-            rest: logs::Rest::default(),
             probes: Probes::default(),
+            oom_kills: OomKills::new(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
             has_acted: false,
@@ -210,6 +211,7 @@ impl Manager {
     fn run(&mut self) -> u8 {
         self.survive(|manager| {
             manager.open_left();
+            manager.output.resume(manager.now);
             manager.feed(Event::Tick);
             manager.look_around();
         });
@@ -243,7 +245,6 @@ impl Manager {
         // An interrupted wait is one without events.
         let came = self.epoll.wait(&mut events, timeout).unwrap_or(0);
         self.now = clock();
-        self.end_rest();
         self.take_in(&events[..came]);
         self.look_around();
         if self.next_deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -279,7 +280,6 @@ impl Manager {
         let deadline = [
             self.next_deadline(),
             self.output.next_deadline(),
-            self.rest.until(),
             self.endpoint.next_deadline(),
             self.probes.next_deadline(),
         ];
@@ -320,9 +320,9 @@ impl Manager {
         for data in tagged(CONTROL) {
             self.serve(data);
         }
-        if tagged(OUTPUT).next().is_some() {
+        if tagged(OUTPUT).next().is_some() || self.output.is_due(self.now) {
             self.tell_mains();
-            self.read_output();
+            self.output.ready(self.now);
             self.tell_lines();
         }
         if let Some(folder) = self.endpoint.tick(&self.epoll, self.now)
@@ -371,6 +371,7 @@ impl Manager {
     /// musterd has it now.
     fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
         let Ended { id: process, exit, watched, session_empty } = *ended;
+        let exit = self.oom_kills.judge(exit);
         tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
         if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
             lent.take_back();
@@ -453,6 +454,8 @@ impl Manager {
                     self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
                     let named = named::read(&self.supervisor.wanted(), clock);
+                    // Who was killed before is not who will be killed.
+                    self.oom_kills.forget();
                     let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
                     self.reserve.refill();
                     match scanned {

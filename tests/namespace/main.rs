@@ -6,6 +6,7 @@
 mod adoption;
 #[path = "../common/mod.rs"]
 mod common;
+mod completions;
 mod control;
 mod faults;
 mod keys;
@@ -26,6 +27,7 @@ mod shortage;
 mod shutdown;
 mod siege;
 mod slow;
+mod stories;
 mod surroundings;
 mod terminal;
 mod traps;
@@ -55,8 +57,10 @@ fn main() {
         shortage::TESTS,
         output::TESTS,
         shutdown::TESTS,
+        completions::TESTS,
         control::TESTS,
         verbs::TESTS,
+        stories::TESTS,
         siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
