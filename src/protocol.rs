@@ -229,8 +229,13 @@ impl Request {
             | Request::Check { names }
             | Request::Logs { names, .. }
             | Request::Events { names, .. } => *names = new,
-            Request::Why { .. }
-            | Request::Reopen
+            // A story is of one service.
+            Request::Why { name } => {
+                if let Ok([one]) = <[String; 1]>::try_from(new) {
+                    *name = one;
+                }
+            }
+            Request::Reopen
             | Request::LogLevel { .. }
             | Request::ReloadConfiguration { .. }
             | Request::Shutdown => {}

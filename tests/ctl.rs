@@ -20,13 +20,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// Far longer than a client needs to connect.
 const LIMIT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
-const RUNNING: &str = r#"{"name":"apache2","state":"running","wanted":true,"pid":173,"restarts":1,"reason":"restarted: main process 32 killed by SIGKILL","since":"2026-11-21T12:00:00Z","seconds":12.5}"#;
-const DAEMON: &str = r#"{"name":"sshd","state":"running","wanted":true,"pid":20,"restarts":0,"reason":"daemonised by pid 19","since":"2026-11-21T11:57:00Z","seconds":192.0}"#;
+const RUNNING: &str = r#"{"name":"apache2","state":"running","wanted":true,"pid":173,"restarts":1,"reason":"restarted: main process 32 killed by SIGKILL","since":"2026-11-21T12:00:00Z","seconds":12.5,"cpu":0.12,"cpu_over":1.0,"memory":10276045,"children":3}"#;
+const DAEMON: &str = r#"{"name":"sshd","state":"running","wanted":true,"pid":20,"restarts":0,"reason":"daemonised by pid 19","since":"2026-11-21T11:57:00Z","seconds":192.0,"cpu":0.0,"cpu_over":1.0,"memory":4299161,"children":0}"#;
 const MISSING: &str = r#"{"name":"web","state":"backoff","wanted":true,"pid":null,"restarts":7,"reason":"cannot execute /srv/web: permission denied; trying again in 4s","since":"2026-11-21T12:00:00Z","seconds":1.25}"#;
 const STOPPED: &str = r#"{"name":"mail","state":"stopped","wanted":false,"pid":null,"restarts":0,"reason":"stopped by ctl (uid 0, pid 99)","since":"2026-11-21T12:00:00Z","seconds":90.0}"#;
 const STUCK: &str = r#"{"name":"db","state":"stopping","wanted":false,"pid":5,"restarts":0,"reason":"SIGKILL sent to pid 5","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
 const UNWELL: &str = r#"{"name":"api","state":"unhealthy","wanted":true,"pid":9,"restarts":0,"reason":"its check fails: http://127.0.0.1/ answers 503","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
 const TASK: &str = r#"{"name":"migrate","state":"exited","wanted":true,"pid":null,"restarts":0,"reason":"done","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
+const WHOLE: &str = r#"{"name":"web","state":"running","wanted":true,"pid":9,"restarts":1,"reason":"restarted: main process 7 killed by SIGKILL","since":"2026-11-21T12:00:00Z","seconds":75.0,"cpu":2.5,"cpu_over":60.0,"memory":4299161,"children":1,"next_check":"2026-11-21T12:01:20.000Z","health":{"well":true,"checked":"2026-11-21T12:01:10Z","failed":0,"retries":3,"failure":null},"last_exits":[{"time":"2026-11-21T12:00:00.000Z","pid":7,"text":"killed by SIGKILL","code":null,"signal":"SIGKILL","core":false,"oom":false}],"detail":[{"name":"found","value":"started"},{"name":"start","value":"/srv/web --port 80"}]}"#;
+const EVENTS: &str = r#"{"number":3,"time":"2026-11-21T12:00:00.000Z","service":"web","pid":7,"event":"exit","code":null,"signal":"SIGKILL","core":false,"oom":false},{"number":4,"time":"2026-11-21T12:00:00.000Z","service":"web","pid":null,"event":"state","from":"running","to":"starting","cause":"exit","reason":"main process 7 killed by SIGKILL"},{"number":5,"time":"2026-11-21T12:00:00.001Z","service":"web","pid":9,"event":"message","level":"info","message":"started","cause":"main process 7 killed by SIGKILL","consequence":null},{"number":6,"time":"2026-11-21T12:00:00.001Z","service":"web","pid":9,"event":"state","from":"starting","to":"running","cause":"exit","reason":"restarted: main process 7 killed by SIGKILL"},{"number":7,"time":"2026-11-21T12:00:01.000Z","service":"web","pid":null,"event":"request","verb":"stop","uid":0,"client":99},{"number":8,"time":"2026-11-21T12:00:02.000Z","service":null,"pid":null,"event":"message","level":"info","message":"shutting down","cause":"SIGTERM\u001b","consequence":"stopping everything"},{"number":9,"time":"2026-11-21T12:00:03.000Z","service":"web","pid":null,"event":"eclipse","moon":"new"}"#;
 const HOSTILE: &str = r#"{"name":"x","state":"starting","wanted":true,"pid":8,"restarts":0,"reason":"\u001b[2Jcleared\nyour screen","since":"2026-11-21T12:00:00Z","seconds":0.0}"#;
 
 fn services(services: &[&str]) -> String {
@@ -133,6 +135,72 @@ fn status_is_a_table_or_json() {
     say(&["status", "--json", "apache2", "web"], &[RUNNING, MISSING]);
     say(&["status", "--json"], &[STOPPED]);
     transcript.check("status");
+}
+
+fn one_service_is_told_in_full() {
+    let folder = Folder::new("detail");
+    let mut transcript = Transcript::default();
+    let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
+    say(&["status", "web"], &services(&[WHOLE]));
+    say(&["status", "--json", "web"], &services(&[WHOLE]));
+    let story = format!(r#"{{"result":"story","service":{WHOLE},"events":[{EVENTS}],"forgotten":2}}"#);
+    say(&["why", "web"], &story);
+    say(&["why", "--json", "web"], &story);
+    say(&["why", "wbe"], r#"{"result":"no-such-service","names":["wbe"],"known":["web"]}"#);
+    transcript.say(&folder, &["why"], None);
+    transcript.say(&folder, &["status", "--watch", "--json"], None);
+    transcript.say(&folder, &["why", "--help"], None);
+    transcript.check("detail");
+}
+
+fn events_are_lines_for_people_and_programs() {
+    let folder = Folder::new("events");
+    let mut transcript = Transcript::default();
+    let answer = |missed: u64, more: bool| {
+        format!(
+            r#"{{"result":"events","version":1,"events":[{EVENTS}],"next":9,"missed":{missed},"more":{more}}}"#
+        )
+    };
+    let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
+    say(&["events"], &answer(2, false));
+    say(&["events", "--json", "web"], &answer(2, false));
+    // The manager hangs up before the next ones.
+    say(&["events", "-f"], &answer(0, false));
+    say(&["events"], &answer(0, true));
+    transcript.say(&folder, &["events", "--help"], None);
+    transcript.check("events");
+}
+
+/// A second answer, and what it says to have been missed.
+fn what_was_missed_is_told() {
+    let folder = Folder::new("missed");
+    let answer = |next: u64, missed: u64, more: bool| {
+        format!(
+            r#"{{"result":"events","version":1,"events":[],"next":{next},"missed":{missed},"more":{more}}}"#
+        )
+    };
+    let told = |arguments: &[&str]| {
+        let answers = [answer(5, 5, true), answer(9, 3, false)].map(|answer| answer + "\n");
+        let listener = UnixListener::bind(folder.socket()).unwrap();
+        let child = folder.ctl(arguments).spawn().unwrap();
+        let mut wait = [PollFd::new(&listener, PollFlags::IN)];
+        assert_eq!(poll(&mut wait, Some(&LIMIT)).unwrap(), 1, "ctl did not connect");
+        let (stream, _) = listener.accept().unwrap();
+        let mut requests = BufReader::new(&stream);
+        let mut afters = Vec::new();
+        for answer in answers {
+            let mut request = String::new();
+            requests.read_line(&mut request).unwrap();
+            afters.push(request.contains(r#""after":5"#));
+            (&stream).write_all(answer.as_bytes()).unwrap();
+        }
+        assert_eq!(afters, [false, true], "each request goes on where the answer before ends");
+        let output = child.wait_with_output().unwrap();
+        fs::remove_file(folder.socket()).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(told(&["events"]), "-- 3 events missed --\n");
+    assert_eq!(told(&["events", "--json"]), "{\"event\":\"missed\",\"missed\":3}\n");
 }
 
 fn health_names_what_is_not_well() {
@@ -346,6 +414,9 @@ fn main() {
     }
     let tests = [
         ("status_is_a_table_or_json", status_is_a_table_or_json as fn(), false),
+        ("one_service_is_told_in_full", one_service_is_told_in_full as fn(), false),
+        ("events_are_lines_for_people_and_programs", events_are_lines_for_people_and_programs as fn(), false),
+        ("what_was_missed_is_told", what_was_missed_is_told as fn(), false),
         ("health_names_what_is_not_well", health_names_what_is_not_well as fn(), false),
         ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
         ("logs_are_lines_with_marks", logs_are_lines_with_marks as fn(), false),

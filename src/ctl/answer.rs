@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    MISUSE, NO_ANSWER, changes, client,
+    MISUSE, NO_ANSWER, changes, client, detail,
     table::{self, Look},
+    why,
 };
 use crate::{
     protocol::{Failure, MISUNDERSTOOD, Request, Response, StateName, Status},
@@ -55,11 +56,21 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
                 Form::Table(_) | Form::Json => NOT_AS_WANTED,
                 Form::Health => UNHEALTHY,
             };
-            Shown { output: text(services, form), errors, code, ..Shown::default() }
+            let output = match (services.as_slice(), form) {
+                ([service], Form::Table(look)) if !service.detail.is_empty() => detail::text(service, look),
+                _ => text(services, form),
+            };
+            Shown { output, errors, code, ..Shown::default() }
         }
-        Response::Lines { .. } | Response::Story { .. } | Response::Events { .. } | Response::Done => {
-            Shown::default()
+        Response::Story { service, events, forgotten } => {
+            let output = match form {
+                Form::Table(look) => why::text(service, events, *forgotten, look),
+                // Cannot fail: plain fields.
+                Form::Json | Form::Health => serde_json::to_string(response).unwrap_or_default() + "\n",
+            };
+            Shown { output, ..Shown::default() }
         }
+        Response::Lines { .. } | Response::Events { .. } | Response::Done => Shown::default(),
         Response::Changes(changes) => {
             let output = match form {
                 // Cannot fail: plain fields and lists of them.
@@ -129,6 +140,11 @@ fn text(services: &[Status], form: Form) -> String {
         Form::Json => serde_json::to_string(services).unwrap_or_default() + "\n",
         Form::Health => services.iter().filter(|service| is_missed(service)).map(ailment).collect(),
     }
+}
+
+/// The names of those that are wanted and do not run.
+pub(super) fn missed(services: &[Status]) -> impl Iterator<Item = &str> {
+    services.iter().filter(|service| is_missed(service)).map(|service| service.name.as_str())
 }
 
 fn wish(request: &Request, services: &[Status]) -> bool {

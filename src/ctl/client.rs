@@ -3,7 +3,10 @@
 use std::{
     fmt,
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
-    os::{fd::AsRawFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -93,10 +96,29 @@ impl Conversation {
 
     /// Asks it; without a limit the answer may take any time.
     pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>) -> Result<Response, Failure> {
-        exchange(&mut self.stream, request, limit).map_err(|why| match why {
+        // Who is refused is told so and cut off, so a failed write may have an answer all the same.
+        let sent = self.send(request);
+        self.receive(limit).map_err(|lost| sent.err().unwrap_or(lost))
+    }
+
+    /// Sends a request, whose answer is to be received.
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), Failure> {
+        let sent = self.stream.get_mut().write_all(&request.to_line());
+        sent.map_err(|error| Failure::Lost(self.path.clone(), told(&error)))
+    }
+
+    /// Receives an answer; without a limit it may take any time.
+    pub(super) fn receive(&mut self, limit: Option<Duration>) -> Result<Response, Failure> {
+        receive(&mut self.stream, limit).map_err(|why| match why {
             Why::Late(limit) => Failure::Late(self.path.clone(), limit),
             Why::Other(what) => Failure::Lost(self.path.clone(), what),
         })
+    }
+}
+
+impl AsFd for Conversation {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.get_ref().as_fd()
     }
 }
 
@@ -144,13 +166,7 @@ enum Why {
     Other(String),
 }
 
-fn exchange(
-    stream: &mut BufReader<UnixStream>,
-    request: &Request,
-    limit: Option<Duration>,
-) -> Result<Response, Why> {
-    // Who is refused is told so and cut off, so a failed write may have an answer all the same.
-    let sent = stream.get_mut().write_all(&request.to_line());
+fn receive(stream: &mut BufReader<UnixStream>, limit: Option<Duration>) -> Result<Response, Why> {
     let mut line = Vec::new();
     let read = stream
         .get_mut()
@@ -161,7 +177,7 @@ fn exchange(
         let remedy = || if is_musterd { remedy(stream.get_ref()) } else { String::new() };
         return Response::parse(&line).map_err(|what| Why::Other(what + &remedy()));
     }
-    match sent.and(read) {
+    match read {
         Ok(_) => Err(Why::Other("it hung up".to_owned())),
         Err(error) => Err(why(&error, limit)),
     }
@@ -180,8 +196,14 @@ fn remedy(stream: &UnixStream) -> String {
 fn why(error: &io::Error, limit: Option<Duration>) -> Why {
     match (error.kind(), limit) {
         (ErrorKind::WouldBlock, Some(limit)) => Why::Late(limit),
-        (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset, _) => Why::Other("it hung up".to_owned()),
-        _ => Why::Other(error.to_string()),
+        _ => Why::Other(told(error)),
+    }
+}
+
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => "it hung up".to_owned(),
+        _ => error.to_string(),
     }
 }
 

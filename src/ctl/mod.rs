@@ -11,16 +11,21 @@ use nix::sys::signal::Signal;
 
 use crate::{
     config::{LogLevel, parse_signal},
-    protocol::Request,
+    protocol::{ALL, Request},
 };
 
 mod answer;
 mod ask;
 mod changes;
 mod client;
+mod detail;
+mod events;
 mod glob;
 mod logs;
+mod screen;
 mod table;
+mod watch;
+mod why;
 
 use answer::Form;
 use ask::{Limit, Patience};
@@ -99,9 +104,24 @@ enum Verb {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
         /// Print an array of JSON objects
+        #[arg(long, conflicts_with = "watch")]
+        json: bool,
+        /// Show them in place, anew each second, until `q` is pressed
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Tell the story of a service: what happened to it and what was decided, with times and causes
+    #[command(after_help = NOTES)]
+    Why {
+        /// The service
+        name: String,
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
+    /// Show what happened to services: each change of state with its cause
+    #[command(after_help = NOTES)]
+    Events(events::Options),
     /// Tell whether all that is wanted runs and is well, for HEALTHCHECK
     #[command(after_help = HEALTH_NOTES)]
     Health,
@@ -201,9 +221,13 @@ impl Verb {
     fn request(&self) -> Request {
         match self {
             Verb::Health => Request::status(Vec::new()),
-            Verb::Status { names, json: _ } => {
-                Request::Status { names: names.clone(), measured: true, detail: names.len() == 1 }
+            Verb::Status { names, watch, json: _ } => {
+                let detail =
+                    !watch && matches!(names.as_slice(), [name] if name != ALL && !glob::is_pattern(name));
+                Request::Status { names: names.clone(), measured: true, detail }
             }
+            Verb::Why { name, json: _ } => Request::Why { name: name.clone() },
+            Verb::Events(options) => options.request(),
             Verb::Start(change) => {
                 let (names, wait) = change.parts();
                 Request::Start { names, wait }
@@ -235,6 +259,8 @@ impl Verb {
     fn limit(&self) -> Limit {
         match self {
             Verb::Status { .. }
+            | Verb::Why { .. }
+            | Verb::Events(_)
             | Verb::Health
             | Verb::Signal { .. }
             | Verb::Logs(_)
@@ -253,6 +279,8 @@ impl Verb {
     fn form(&self) -> Form {
         match self {
             Verb::Status { json: true, .. }
+            | Verb::Why { json: true, .. }
+            | Verb::Events(_)
             | Verb::Check { json: true, .. }
             | Verb::Logs(_)
             | Verb::Reopen
@@ -261,6 +289,7 @@ impl Verb {
             | Verb::Reload { json: true, .. } => Form::Json,
             Verb::Health => Form::Health,
             Verb::Status { json: false, .. }
+            | Verb::Why { json: false, .. }
             | Verb::Check { json: false, .. }
             | Verb::Reload { json: false, .. }
             | Verb::Signal { .. }
@@ -279,6 +308,8 @@ pub fn run(arguments: &Arguments) -> u8 {
     let place = client::Where::find(named);
     let shown = match &arguments.verb {
         Verb::Logs(options) => logs::run(&place, options, &mut io::stdout()),
+        Verb::Events(options) => events::run(&place, options, &mut io::stdout()),
+        Verb::Status { watch: true, .. } => watch::run(&place, arguments.verb.request(), look()),
         verb => ask::ask(&place, verb.request(), verb.limit(), verb.form()),
     };
     // A reader that has seen enough (`| head`) is no error; for what fails on stderr there is nobody to tell.

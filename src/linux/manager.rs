@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     config::{Config, LogLevel, ReadyRule},
-    process::{Exit, Pid, ProcessId, Table},
+    process::{Pid, ProcessId, Table},
     supervisor::{Action, Caller, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::cannot,
     time::Time,
@@ -365,13 +365,13 @@ impl Manager {
     /// What is told of a process that ended: what it said, if it was a probe, before its end. If it had the terminal,
     /// musterd has it now.
     fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
-        let Ended { id: process, exit, watched } = *ended;
+        let Ended { id: process, exit, watched, session_empty } = *ended;
         tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
         if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
             lent.take_back();
         }
         let said = self.probes.ended(process).map(|line| Event::Said { process, line });
-        said.into_iter().chain([Event::Ended { process, exit }]).collect()
+        said.into_iter().chain([Event::Ended { process, exit, session_empty }]).collect()
     }
 
     /// Tells of the awaited lines that came.
@@ -539,7 +539,7 @@ impl Manager {
                 let mut ended = Vec::new();
                 self.watcher.reap(&mut ended);
                 if !ended.iter().any(|ended| ended.id.pid == process.pid) {
-                    ended.push(Ended { id: process, exit: Exit::Unknown, watched: true });
+                    ended.push(Ended::unseen(process));
                 }
                 ended.iter().flat_map(|ended| self.last_of(ended)).collect()
             }

@@ -6,7 +6,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use nix::{
@@ -31,6 +31,15 @@ pub struct Ended {
     pub exit: Exit,
     /// Whether it was watched: otherwise an orphan that musterd had to reap.
     pub watched: bool,
+    /// Whether it is certain that nobody is left in the session and the process group that bear its PID.
+    pub session_empty: bool,
+}
+
+impl Ended {
+    /// A watched process has gone, and nothing more is known.
+    pub fn unseen(id: ProcessId) -> Self {
+        Self { id, exit: Exit::Unknown, watched: true, session_empty: false }
+    }
 }
 
 /// What came of the wish to watch a process.
@@ -166,9 +175,12 @@ impl Watcher {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
                     let pid = pid.as_raw_pid();
-                    let start = self.watched.remove(&pid).map(|(start, _)| start);
+                    let watched = self.watched.remove(&pid);
+                    let pidfd = watched.as_ref().and_then(|(_, source)| source.pidfd());
+                    let session_empty = pidfd.is_some_and(|pidfd| is_session_empty(pid, pidfd));
+                    let start = watched.map(|(start, _)| start);
                     let id = ProcessId { pid, start: start.unwrap_or(0) };
-                    ended.push(Ended { id, exit: exit(status), watched: start.is_some() });
+                    ended.push(Ended { id, exit: exit(status), watched: start.is_some(), session_empty });
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Ok(None) | Err(_) => return,
@@ -180,13 +192,14 @@ impl Watcher {
     /// of children, as that of `reap` does; `None` if it was told already.
     pub fn collect(&mut self, pid: Pid) -> Option<Ended> {
         let (_, source) = self.watched.get(&pid)?;
-        let exit = match source {
-            Source::Child(Some(pidfd)) => reap_by(pidfd).filter(|exit| *exit != Exit::Unknown)?,
-            Source::Pidfd(pidfd) => reap_by(pidfd)?,
+        let (pidfd, exit) = match source {
+            Source::Child(Some(pidfd)) => (pidfd, reap_by(pidfd).filter(|exit| *exit != Exit::Unknown)?),
+            Source::Pidfd(pidfd) => (pidfd, reap_by(pidfd)?),
             Source::Child(None) | Source::Sweep(_) => return None,
         };
+        let session_empty = exit != Exit::Unknown && is_session_empty(pid, pidfd);
         let (start, _) = self.watched.remove(&pid)?;
-        Some(Ended { id: ProcessId { pid, start }, exit, watched: true })
+        Some(Ended { id: ProcessId { pid, start }, exit, watched: true, session_empty })
     }
 
     /// Looks after those processes that the kernel does not tell of.
@@ -195,11 +208,7 @@ impl Watcher {
             Source::Sweep(_) => !stat::lives(ProcessId { pid, start: *start }),
             Source::Child(_) | Source::Pidfd(_) => false,
         });
-        ended.extend(gone.map(|(pid, (start, _))| Ended {
-            id: ProcessId { pid, start },
-            exit: Exit::Unknown,
-            watched: true,
-        }));
+        ended.extend(gone.map(|(pid, (start, _))| Ended::unseen(ProcessId { pid, start })));
     }
 
     /// Sends a signal, by number, to exactly this process.
@@ -299,6 +308,15 @@ fn reap_by(pidfd: &OwnedFd) -> Option<Exit> {
         (None, Some(number)) => Exit::Signal { number, core: status.dumped() },
         (None, None) => Exit::Unknown,
     })
+}
+
+/// Whether a process that was reaped has left nobody in the session and the process group that bear its PID. As long as
+/// somebody is in one of them the number stays in use, and `F_SETOWN` refuses one that is not (kernel/pid.c, fs/fcntl.c;
+/// before Linux 4.14 it took any, so that the answer is no).
+fn is_session_empty(pid: Pid, pidfd: &OwnedFd) -> bool {
+    // SAFETY: neither nix nor rustix has it; the rule (the descriptor is open) holds, as it is borrowed.
+    let owned = unsafe { libc::fcntl(pidfd.as_raw_fd(), libc::F_SETOWN, -pid) };
+    Errno::result(owned) == Err(Errno::ESRCH)
 }
 
 /// Whether the kernel took the signal for the process of this pidfd.

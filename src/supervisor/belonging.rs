@@ -246,9 +246,11 @@ impl Supervisor {
         if gone.session.is_none() || pattern.pidfile().is_some() {
             return;
         }
+        // The service may have been started again since, and have children of its own.
+        let until = service.main().map_or(u64::MAX, |main| main.id.start);
         let left = census.adrift.iter().filter(|process| {
             gone.session != Some(process.session)
-                && process.id.start >= gone.id.start
+                && (gone.id.start..until).contains(&process.id.start)
                 && !may_be_daemon(process)
                 && pattern.admits(process, &Names::of(process), &census.table.named)
         });

@@ -106,6 +106,8 @@ pub enum Event {
         process: ProcessId,
         /// How.
         exit: Exit,
+        /// Whether it is certain that it has left nobody in the session that bears its PID.
+        session_empty: bool,
     },
     /// The last line that a probe wrote, printable and cut to a line's length; before its `Ended`.
     Said {

@@ -25,7 +25,8 @@ impl Supervisor {
             (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
                 Reason::Gone(gone)
             }
-            (Some(_) | None, _) => service.reason.clone(),
+            (Some(_), _) => service.reason.clone(),
+            (None, _) => Reason::Sought,
         };
         self.set(now, id, State::Seeking(seek), reason);
     }
@@ -36,9 +37,8 @@ impl Supervisor {
             let service = &mut self.services[id];
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
-            let reason = service.reason.clone();
             self.forget_usage(id);
-            self.set(now, id, State::Spawning, reason);
+            self.set(now, id, State::Spawning, Reason::Spawning);
             self.actions.push(Action::Spawn { service: id, purpose: Purpose::Start });
         }
     }
@@ -73,7 +73,7 @@ impl Supervisor {
     ) {
         // A process that musterd watched, but did not start, has ended if its PID has come again.
         if let Some(former) = self.owners.get(&process.pid).and_then(|owner| owner.other_than(process)) {
-            self.ended(now, former, Exit::Unknown);
+            self.ended(now, former, Exit::Unknown, false);
         }
         self.own(id, process);
         match purpose {
@@ -157,7 +157,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn ended(&mut self, now: Time, process: ProcessId, exit: Exit) {
+    pub(super) fn ended(&mut self, now: Time, process: ProcessId, exit: Exit, session_empty: bool) {
         self.ends += 1;
         self.orphans.remove(&process.pid);
         self.phase.ended(process);
@@ -193,11 +193,12 @@ impl Supervisor {
                 // What a clean exit hands over to is in the table. After a crash it's enough to know whether
                 // the dead one left orphans, which come to musterd if it was the parent or is PID 1.
                 let ours = self.place.is_init || exit != Exit::Unknown;
-                self.seek(
-                    now,
-                    id,
-                    Seek { gone: Some(gone), needs_table: gone.hands_over() || !ours || stays, later: None },
-                );
+                let needs_table = gone.hands_over() || !ours || stays;
+                self.seek(now, id, Seek { gone: Some(gone), needs_table, later: None });
+                if session_empty && !needs_table && self.leaves_nothing_to_end(id, gone) {
+                    self.services[id].crashed(gone);
+                    self.restart(now, id, gone);
+                }
             }
             State::Stopping(_) => self.ended_while_stopping(now, id, process, exit),
             State::Stopped
@@ -212,6 +213,14 @@ impl Supervisor {
             | State::Exited
             | State::Failed => {}
         }
+    }
+
+    /// Whether it is enough for a new start that the session of what crashed is empty. Of a launcher all else that it
+    /// left is the service.
+    fn leaves_nothing_to_end(&self, id: ServiceId, gone: Gone) -> bool {
+        let is_wanted = self.phase.is_managing() && self.services[id].goal == Goal::Up;
+        let is_launcher = self.services[id].pattern.launcher.is_some() && !gone.established;
+        is_wanted && !is_launcher && gone.session == Some(gone.id.pid)
     }
 
     /// The service ended and left nothing: its policy says whether it is started again, now or after a pause.

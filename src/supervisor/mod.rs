@@ -203,7 +203,9 @@ impl Supervisor {
                 self.spawned(now, service, purpose, process, leads_session);
             }
             Event::SpawnFailed { service, purpose, error } => self.spawn_failed(now, service, purpose, error),
-            Event::Ended { process, exit } => self.ended(now, process, exit),
+            Event::Ended { process, exit, session_empty } => {
+                self.ended(now, process, exit, session_empty);
+            }
             Event::Said { process, line } => self.probe_said(process, line),
             Event::LineSeen(service) => self.heard_ready(now, service),
             Event::Notified { service, sender, notification } => {

@@ -8,6 +8,7 @@ use super::{
     matching::{Names, is_candidate},
     pattern::Launcher,
     presence::{self, Elsewhere, Everybody, Finding, Kin, Seeker},
+    service::Aftermath,
     state::{Found, Gone, Main, Reason, State},
 };
 use crate::{
@@ -51,6 +52,9 @@ impl Supervisor {
             .collect();
         for id in asked {
             let none_new = !unknown && !left_by.contains(&id);
+            let aftermath = self.services[id].aftermath.take();
+            self.services[id].aftermath =
+                aftermath.filter(|_| unknown).map(|aftermath| Aftermath { look: Look::Table, ..aftermath });
             match &mut self.services[id].state {
                 State::Seeking(seek) => match seek.gone {
                     Some(gone) if none_new => self.restart(now, id, gone),
@@ -70,6 +74,9 @@ impl Supervisor {
                 | State::Backoff { .. }
                 | State::Exited
                 | State::Failed => {}
+            }
+            if self.services[id].needs().is_none() {
+                self.looking.remove(&id);
             }
         }
         if unknown {
@@ -91,6 +98,9 @@ impl Supervisor {
         for id in asked {
             self.services[id].check_due = false;
             self.warn_of_user(id, table);
+            if let Some(Aftermath { gone, .. }) = self.services[id].aftermath.take() {
+                self.set_apart(id, gone, census);
+            }
             match &self.services[id].state {
                 State::Seeking(seek) => {
                     let mut gone = seek.gone;

@@ -75,6 +75,7 @@ pub(super) struct Service {
     /// The process that it announced as its main process, to be looked for in the table.
     pub(super) announced: Option<Announced>,
     pub(super) guard: Guarded,
+    pub(super) aftermath: Option<Aftermath>,
     /// Its reload command, while that is at work.
     pub(super) reload: Option<Reload>,
     /// Who asked for its stop, while it is not wanted for that.
@@ -83,6 +84,13 @@ pub(super) struct Service {
     pub(super) checked: Option<Checked>,
     pub(super) measured: Option<Measured>,
     pub(super) story: Story,
+}
+
+/// A crash that left nobody in its session. Whether it left processes in others is looked for once the service has been
+/// started again: those are on their own.
+pub(super) struct Aftermath {
+    pub(super) gone: Gone,
+    pub(super) look: Look,
 }
 
 /// A health check that is done.
@@ -139,6 +147,7 @@ impl Service {
             says: None,
             announced: None,
             guard: Guarded::default(),
+            aftermath: None,
             reload: None,
             stopped_by: None,
             checked: None,
@@ -166,7 +175,13 @@ impl Service {
             | State::Exited
             | State::Failed => None,
         };
-        needed.max(self.check_due.then_some(Look::Table))
+        let aftermath = self.aftermath.as_ref().map(|aftermath| aftermath.look);
+        needed.max(aftermath).max(self.check_due.then_some(Look::Table))
+    }
+
+    /// Of two crashes before a look, the first reaches further back.
+    pub(super) fn crashed(&mut self, gone: Gone) {
+        self.aftermath.get_or_insert(Aftermath { gone, look: Look::Orphans });
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

@@ -363,6 +363,9 @@ pub(super) enum Reason {
         cause: String,
         limit: Option<StartLimit>,
     },
+    /// The process table shows whether it runs already.
+    Sought,
+    Spawning,
     /// The start command with this PID works.
     StartCommand(Pid),
     /// The start command with this PID exited 0, and this file does not name what it left.
@@ -417,7 +420,9 @@ impl Reason {
             Reason::Asked(_) => Cause::Request,
             Reason::Shutdown => Cause::Shutdown,
             Reason::After(_) | Reason::Address { .. } => Cause::Dependency,
-            Reason::Unready { .. }
+            Reason::Sought
+            | Reason::Spawning
+            | Reason::Unready { .. }
             | Reason::StartCommand(_)
             | Reason::Pidfile { .. }
             | Reason::Found(Found::Started | Found::Daemonised { .. } | Found::Followed { .. }) => {
@@ -462,6 +467,8 @@ impl fmt::Display for Reason {
             Reason::GivenUp { cause, limit: Some(StartLimit { starts, within }) } => {
                 write!(f, "{cause}; given up after {starts} starts within {}", format_duration(*within))
             }
+            Reason::Sought => write!(f, "looked for among the processes"),
+            Reason::Spawning => write!(f, "being started"),
             Reason::StartCommand(pid) => write!(f, "start command {pid} is at work"),
             Reason::StartTimeout { starter, after } => {
                 write!(f, "start command {starter} was still at work after {}", format_duration(*after))

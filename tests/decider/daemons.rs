@@ -73,6 +73,23 @@ fn a_login_is_not_what_later_sshds_hand_over_to() {
     assert_story(&sim, "login-to-sshds-in-a-row");
 }
 
+/// A crash that left nobody in its session is answered before anybody looks at what else it left.
+#[test]
+fn a_login_that_a_crash_left_is_not_what_a_later_sshd_hands_over_to() {
+    let mut sim = Sim::start(Setup::new(vec![service("sshd", "/usr/sbin/sshd")]), |_| {});
+    sim.program("sshd", sshd_in_foreground());
+    sim.run_seconds(3);
+    let main = sim.main("sshd").unwrap();
+    sim.fork(main, login());
+    for signal in [SIGKILL, SIGTERM] {
+        sim.run_seconds(12);
+        let main = sim.main("sshd").unwrap();
+        sim.signal(main, signal);
+    }
+    sim.run_seconds(1);
+    assert_story(&sim, "login-after-a-crash");
+}
+
 #[test]
 fn a_login_stays_when_sshd_is_asked_to_restart() {
     let mut sim = Sim::start(Setup::new(vec![service("sshd", "/usr/sbin/sshd")]), |_| {});

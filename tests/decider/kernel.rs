@@ -342,7 +342,8 @@ impl Kernel {
             return None;
         }
         let on_its_way = self.pending.iter().any(|pending| pending.process == id);
-        (!on_its_way).then_some(Event::Ended { process: id, exit: Exit::Unknown })
+        let session_empty = false;
+        (!on_its_way).then_some(Event::Ended { process: id, exit: Exit::Unknown, session_empty })
     }
 
     /// Whether ends are on their way.
@@ -360,7 +361,17 @@ impl Kernel {
                 self.free(pending.process.pid);
             }
         }
-        due.into_iter().map(|end| Event::Ended { process: end.process, exit: end.exit }).collect()
+        let is_empty = |end: &Pending| {
+            let pid = end.process.pid;
+            end.reaped
+                && self.processes.values().all(|process| process.id.pid != pid && process.session != pid)
+        };
+        due.into_iter()
+            .map(|end| {
+                let session_empty = is_empty(&end);
+                Event::Ended { process: end.process, exit: end.exit, session_empty }
+            })
+            .collect()
     }
 
     /// The children of musterd, where the kernel lists them.

@@ -18,6 +18,7 @@ mod restarts;
 mod services;
 mod shutdown;
 mod sim;
+mod stories;
 mod untimely;
 mod upgrades;
 

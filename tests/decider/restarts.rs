@@ -85,6 +85,27 @@ fn crashes_at_one_instant_share_one_look_and_need_no_table() {
     assert_eq!(sim.tables, 1, "who died alone is started without a look at the table");
 }
 
+/// Even where the kernel does not list children: the table is read once it has been started again.
+#[test]
+fn who_leaves_nobody_in_its_session_is_started_before_any_look() {
+    let mut sim = Sim::start(Setup::new(vec![service("web", "/srv/web")]), |kernel| {
+        kernel.hides_children = true;
+    });
+    sim.program("web", polite("/srv/web"));
+    sim.run_seconds(20);
+    let main = sim.main("web").unwrap();
+    let id = sim.kernel.processes[&main].id;
+    sim.kernel.signal(id, SIGKILL);
+    let tables = sim.tables;
+    for event in sim.kernel.ends(true) {
+        sim.step(event);
+    }
+    assert!(sim.main("web").is_some_and(|main| main != id.pid), "it has been started");
+    assert_eq!(sim.tables, tables, "and nothing has been looked at");
+    sim.run_seconds(1);
+    assert_eq!(sim.tables, tables + 1, "but then it is");
+}
+
 #[test]
 fn a_service_waits_for_what_it_comes_after() {
     let web = after(service("web", "/srv/web"), &["db"]);

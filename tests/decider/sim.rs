@@ -33,6 +33,9 @@ const MANY_LOOKS: usize = 200;
 /// The client that the simulation itself is.
 const NOBODY: ClientId = ClientId(0);
 
+/// The first of the clients that only want to know; what they hear is kept.
+const CURIOUS: u64 = 1_000_000;
+
 /// Whose all clients are.
 const CALLER: Caller = Caller { uid: 0, pid: 99 };
 
@@ -81,6 +84,10 @@ pub(crate) struct Sim {
     clients: u64,
     /// So many objections have been written down.
     objections: usize,
+    /// What the curious heard.
+    pub(crate) heard: Vec<Response>,
+    /// How often musterd looked at what the services take.
+    pub(crate) measured: usize,
     /// What musterd said of its services after so many steps.
     said: Option<(u64, Vec<Status>)>,
 }
@@ -122,6 +129,8 @@ impl Sim {
             story: Vec::new(),
             clients: 0,
             objections: 0,
+            heard: Vec::new(),
+            measured: 0,
             said: None,
         }
     }
@@ -283,7 +292,10 @@ impl Sim {
             let Some(look) = self.supervisor.look() else { return };
             let seen = match look {
                 Look::Orphans => Event::Orphans(self.kernel.children()),
-                Look::Usage => Event::Measured(self.table()),
+                Look::Usage => {
+                    self.measured += 1;
+                    Event::Measured(self.table())
+                }
                 Look::Table => {
                     self.tables += 1;
                     Event::Scanned(self.table())
@@ -310,7 +322,7 @@ impl Sim {
         table
     }
 
-    fn step(&mut self, event: Event) {
+    pub(crate) fn step(&mut self, event: Event) {
         if self.exited.is_some() {
             return;
         }
@@ -350,7 +362,9 @@ impl Sim {
                 Some(Event::Delivered { client, service, error: None })
             }
             Action::Reply { client, response } => {
-                if client != NOBODY {
+                if client.0 >= CURIOUS {
+                    self.heard.push(response);
+                } else if client != NOBODY {
                     self.judge.replied(client);
                     self.write(format!("client {} hears: {}", client.0, shown(&response)));
                 }
@@ -449,6 +463,15 @@ impl Sim {
         self.settle();
     }
 
+    /// A client wants to know something; what it hears, now or later, is kept.
+    pub(crate) fn wonder(&mut self, request: Request) -> ClientId {
+        self.clients += 1;
+        let client = ClientId(CURIOUS + self.clients);
+        self.step(Event::Asked { client, caller: CALLER, request });
+        self.settle();
+        client
+    }
+
     /// A client that waits hangs up, if there is one.
     pub(crate) fn hang_up(&mut self) {
         let Some(client) = self.judge.waits_longest() else { return };
@@ -526,7 +549,7 @@ impl Sim {
 
 fn heard(event: &Event) -> String {
     match event {
-        Event::Ended { process, exit } => format!("pid {} {exit}", process.pid),
+        Event::Ended { process, exit, .. } => format!("pid {} {exit}", process.pid),
         Event::Orphans(_) => "the children".to_owned(),
         Event::Measured(_) => "the processes".to_owned(),
         Event::Scanned(_) => "the table".to_owned(),

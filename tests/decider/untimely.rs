@@ -31,7 +31,7 @@ fn an_end_that_is_told_twice_ends_nothing_more() {
     let (mut sim, main) = running("web", polite("/usr/sbin/web"));
     sim.signal(main.pid, SIGKILL);
     sim.run_seconds(1);
-    sim.hear(Event::Ended { process: main, exit: Exit::Unknown });
+    sim.hear(Event::Ended { process: main, exit: Exit::Unknown, session_empty: false });
     sim.run_seconds(1);
     assert_story(&sim, "told-twice");
     assert_eq!(sim.status("web").restarts, 1);
@@ -48,9 +48,13 @@ fn a_late_end_is_not_that_of_the_next_process_with_its_pid() {
     sim.kernel.next_is(main.pid);
     sim.run_seconds(1);
     assert_eq!(sim.main("web"), Some(main.pid), "the PID has come again");
-    sim.hear(Event::Ended { process: main, exit: Exit::Unknown });
+    sim.hear(Event::Ended { process: main, exit: Exit::Unknown, session_empty: false });
     // An orphan's start is not known when it is reaped.
-    sim.hear(Event::Ended { process: ProcessId { start: 0, ..main }, exit: Exit::Code(0) });
+    sim.hear(Event::Ended {
+        process: ProcessId { start: 0, ..main },
+        exit: Exit::Code(0),
+        session_empty: false,
+    });
     sim.run_seconds(1);
     assert_story(&sim, "told-late");
     assert_eq!(sim.status("web").restarts, 2);

@@ -86,6 +86,7 @@ const TESTS: &[Test] = &[
     test!(table::kernel_threads_are_told_apart),
     test!(watch::a_stranger_is_watched_by_its_pidfd),
     test!(watch::an_orphan_that_is_watched_is_told_once_with_its_status),
+    test!(watch::a_session_is_empty_when_its_last_process_was_reaped),
     test!(watch::collect_knows_the_status_of_what_is_not_reaped_yet),
     test!(watch::a_recycled_pid_is_neither_watched_nor_signalled),
     test!(watch::pid_1_and_musterd_are_not_signalled),

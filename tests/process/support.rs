@@ -119,7 +119,12 @@ impl Shell {
         let id = spawned.id;
         self.watcher.add_child(&self.epoll, spawned);
         let ended = self.ends(1);
-        assert_eq!(ended, [Ended { id, exit: Exit::Code(0), watched: true }], "{}", self.written());
+        assert_eq!(
+            ended,
+            [Ended { id, exit: Exit::Code(0), watched: true, session_empty: true }],
+            "{}",
+            self.written()
+        );
         self.written()
     }
 

@@ -52,7 +52,10 @@ pub(crate) fn a_stranger_is_watched_by_its_pidfd() {
 
     shell.watcher.signal(id, libc::SIGKILL).unwrap();
     assert_eq!(tokens(&epoll), [id.pid as u64]);
-    assert_eq!(shell.watcher.collect(id.pid), Some(Ended { id, exit: Exit::Unknown, watched: true }));
+    assert_eq!(
+        shell.watcher.collect(id.pid),
+        Some(Ended { id, exit: Exit::Unknown, watched: true, session_empty: false })
+    );
     assert_eq!(shell.watcher.collect(id.pid), None);
     assert_eq!(shell.watcher.collect(parent.pid), None);
     until("its parent's wait", || match shell.watcher.signal(id, libc::SIGTERM) {
@@ -66,7 +69,7 @@ pub(crate) fn a_stranger_is_watched_by_its_pidfd() {
     shell.watcher.signal(parent, libc::SIGTERM).unwrap();
     let exit = Exit::Signal { number: libc::SIGTERM, core: false };
     // The stranger comes too, if its parent has not waited for it.
-    assert!(shell.ends(1).contains(&Ended { id: parent, exit, watched: true }));
+    assert!(shell.ends(1).iter().any(|ended| (ended.id, ended.exit) == (parent, exit)));
 }
 
 pub(crate) fn an_orphan_that_is_watched_is_told_once_with_its_status() {
@@ -81,9 +84,25 @@ pub(crate) fn an_orphan_that_is_watched_is_told_once_with_its_status() {
     shell.watcher.signal(id, libc::SIGTERM).unwrap();
     assert_eq!(tokens(&epoll), [id.pid as u64]);
     let exit = Exit::Signal { number: libc::SIGTERM, core: false };
-    assert_eq!(shell.ends(1), [Ended { id, exit, watched: true }]);
+    assert_eq!(shell.ends(1), [Ended { id, exit, watched: true, session_empty: true }]);
     assert_eq!(shell.watcher.collect(id.pid), None);
     assert_eq!(watch::orphans().unwrap(), [0; 0]);
+}
+
+/// Its own process group is empty as well: only the number of the session is in use.
+pub(crate) fn a_session_is_empty_when_its_last_process_was_reaped() {
+    let mut shell = Shell::new();
+    let exit = Exit::Signal { number: libc::SIGKILL, core: false };
+    for (script, session_empty) in [("kill -9 $$", true), ("set -m; sleep 1000 & kill -9 $$", false)] {
+        let spawned = shell.spawn(&["/bin/sh", "-c", script]).unwrap();
+        let id = spawned.id;
+        shell.watcher.add_child(&shell.epoll, spawned);
+        assert_eq!(shell.ends(1), [Ended { id, exit, watched: true, session_empty }], "{script}");
+        for pid in watch::orphans().unwrap() {
+            shell.watcher.signal(ProcessId { pid, start: start_of(pid) }, libc::SIGKILL).unwrap();
+            shell.ends(1);
+        }
+    }
 }
 
 pub(crate) fn collect_knows_the_status_of_what_is_not_reaped_yet() {
@@ -94,7 +113,10 @@ pub(crate) fn collect_knows_the_status_of_what_is_not_reaped_yet() {
     shell.watcher.signal(child, libc::SIGRTMIN()).unwrap();
     tokens(&epoll);
     let exit = Exit::Signal { number: libc::SIGRTMIN(), core: false };
-    assert_eq!(shell.watcher.collect(child.pid), Some(Ended { id: child, exit, watched: true }));
+    assert_eq!(
+        shell.watcher.collect(child.pid),
+        Some(Ended { id: child, exit, watched: true, session_empty: true })
+    );
     let mut ended = Vec::new();
     shell.watcher.reap(&mut ended);
     assert_eq!(ended, []);
@@ -114,7 +136,7 @@ pub(crate) fn a_recycled_pid_is_neither_watched_nor_signalled() {
     assert_eq!(shell.watcher.signal(before, libc::SIGKILL), Err(SignalError::Gone));
     shell.watcher.signal(now, libc::SIGTERM).unwrap();
     let exit = Exit::Signal { number: libc::SIGTERM, core: false };
-    assert_eq!(shell.ends(1), [Ended { id: now, exit, watched: true }]);
+    assert_eq!(shell.ends(1), [Ended { id: now, exit, watched: true, session_empty: true }]);
     assert_eq!(shell.watcher.watch(&epoll(), now), WatchResult::Ended);
     assert_eq!(shell.watcher.signal(now, libc::SIGKILL), Err(SignalError::Gone));
 }
@@ -147,7 +169,7 @@ pub(crate) fn what_epoll_does_not_take_is_swept() {
         shell.watcher.sweep(&mut ended);
         (!ended.is_empty()).then_some(())
     });
-    assert_eq!(ended, [Ended { id, exit: Exit::Unknown, watched: true }]);
+    assert_eq!(ended, [Ended { id, exit: Exit::Unknown, watched: true, session_empty: false }]);
     shell.watcher.signal(parent, libc::SIGKILL).unwrap();
     shell.ends(1);
 }
@@ -160,7 +182,7 @@ pub(crate) fn hundreds_of_orphans_are_reaped() {
     let main = spawned.id;
     shell.watcher.add_child(&shell.epoll, spawned);
     let exit = Exit::Signal { number: libc::SIGKILL, core: false };
-    assert_eq!(shell.ends(1), [Ended { id: main, exit, watched: true }]);
+    assert_eq!(shell.ends(1), [Ended { id: main, exit, watched: true, session_empty: false }]);
 
     let orphans = watch::orphans().unwrap();
     assert_eq!(orphans.len(), ORPHANS);
@@ -169,7 +191,12 @@ pub(crate) fn hundreds_of_orphans_are_reaped() {
     }
     let mut ended = shell.ends(ORPHANS);
     ended.sort_unstable_by_key(|ended| ended.id);
-    let expected = orphans.iter().map(|&pid| Ended { id: ProcessId { pid, start: 0 }, exit, watched: false });
+    let expected = orphans.iter().map(|&pid| Ended {
+        id: ProcessId { pid, start: 0 },
+        exit,
+        watched: false,
+        session_empty: false,
+    });
     let mut expected: Vec<Ended> = expected.collect();
     expected.sort_unstable_by_key(|ended| ended.id);
     assert_eq!(ended, expected);
@@ -186,7 +213,7 @@ pub(crate) fn a_descriptor_goes_with_its_process() {
         shell.watcher.watch(&epoll, id);
         shell.watcher.signal(id, libc::SIGKILL).unwrap();
         assert_eq!(tokens(&epoll), [id.pid as u64]);
-        let ended = Ended { id, exit: Exit::Unknown, watched: true };
+        let ended = Ended { id, exit: Exit::Unknown, watched: true, session_empty: false };
         assert_eq!(shell.watcher.collect(id.pid), Some(ended));
         shell.watcher.signal(parent, libc::SIGKILL).unwrap();
         until("the parent's end", || {

@@ -1,0 +1,112 @@
+//! `musterd ctl events`: asks for events, page by page, and writes them. Keeps none.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use super::{
+    STATUS_LIMIT, UNWRITTEN,
+    answer::{self, Form, Shown},
+    ask::with_names,
+    client::{Conversation, Failure, Where},
+    why::{told, way},
+};
+use crate::{
+    protocol::{Happening, Request, Response, What},
+    text::printable,
+};
+
+/// What is asked for.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The services: names, or patterns such as 'web*'; without any all, and musterd itself
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Go on with what comes
+    #[arg(short, long)]
+    follow: bool,
+    /// Print a JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    /// The first request: later ones go on where its answer ends.
+    pub(super) fn request(&self) -> Request {
+        Request::Events { names: self.names.clone(), after: 0, follow: false }
+    }
+}
+
+/// Writes the events that are asked for to `out`; what is left to tell is returned.
+pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
+    let lost = |failure: &Failure| answer::failed(failure, Form::Json);
+    let mut conversation = match Conversation::open(place) {
+        Ok(conversation) => conversation,
+        Err(failure) => return lost(&failure),
+    };
+    let names = match with_names(&mut conversation, options.request(), Form::Json) {
+        Ok(request) => request.names().to_vec(),
+        Err(shown) => return shown,
+    };
+    let (mut after, mut follow) = (0, false);
+    loop {
+        let request = Request::Events { names: names.clone(), after, follow };
+        // While nothing happens, nothing is said.
+        let limit: Option<Duration> = if follow { None } else { Some(STATUS_LIMIT) };
+        let (events, next, missed, more) = match conversation.ask(&request, limit) {
+            Ok(Response::Events { version: _, events, next, missed, more }) => (events, next, missed, more),
+            Ok(response) => return answer::show(&request, &response, Form::Json),
+            Err(failure) => return lost(&failure),
+        };
+        // What was forgotten before the first answer, nobody could have heard.
+        let missed = if after == 0 { 0 } else { missed };
+        if let Err(error) = write(out, &events, missed, options.json) {
+            return unwritten(&error);
+        }
+        after = next;
+        if !more && !options.follow {
+            return Shown::default();
+        }
+        follow = !more;
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn unwritten(error: &io::Error) -> Shown {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Shown::default(),
+        _ => Shown {
+            errors: vec![format!("cannot write the events: {error}")],
+            code: UNWRITTEN,
+            ..Shown::default()
+        },
+    }
+}
+
+fn write(out: &mut impl Write, events: &[Happening], missed: u64, json: bool) -> io::Result<()> {
+    let mut text = String::new();
+    match (missed, json) {
+        (0, _) => {}
+        (_, true) => text += &format!("{{\"event\":\"missed\",\"missed\":{missed}}}\n"),
+        (_, false) => text += &format!("-- {missed} events missed --\n"),
+    }
+    for event in events {
+        // Cannot fail: plain fields.
+        text += &if json { serde_json::to_string(event).unwrap_or_default() } else { shown(event) };
+        text.push('\n');
+    }
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// An event for people: `2026-11-21T12:00:00.000Z web: running → starting: main process 7 exited 1`.
+fn shown(event: &Happening) -> String {
+    let Happening { time, service, pid, what, number: _ } = event;
+    let service = service.as_deref().unwrap_or("musterd");
+    let state = match what {
+        What::State { from, to, .. } => way((*from, *to)) + ": ",
+        What::Exit(_) | What::Request { .. } | What::Message { .. } | What::Unknown => String::new(),
+    };
+    format!("{} {}: {state}{}", printable(time), printable(service), printable(&told(what, *pid)))
+}
