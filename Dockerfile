@@ -1,8 +1,16 @@
 # musterd as the entry point of an image. Targets:
-#   binary   only the static binary, for `COPY --from=... /musterd /usr/bin/musterd` into an image of any base
-#   (last)   a small Debian with musterd as ENTRYPOINT, to derive images FROM
+#   binary     only the static binary, for `COPY --from=... /musterd /usr/bin/musterd` into an image of any base
+#   documents  manual pages and completions for shells, each in its place under /usr/share
+#   (last)     a small Debian with musterd as ENTRYPOINT, to derive images FROM
 ARG RUST_IMAGE=rust:1.95-bookworm
 ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM scratch AS documents
+COPY man/musterd.1 /usr/share/man/man1/
+COPY man/musterd.toml.5 /usr/share/man/man5/
+COPY completions/musterd.bash /usr/share/bash-completion/completions/musterd
+COPY completions/_musterd /usr/share/zsh/vendor-completions/
+COPY completions/musterd.fish /usr/share/fish/vendor_completions.d/
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build

@@ -6,10 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, error::ErrorKind};
 
 use crate::{
-    config::{self, Config, Provenance, Report, Sources},
+    config::{self, Config, Report, Sources},
     ctl,
     linux::{caller, manager, setup},
     probe,
@@ -128,12 +128,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match parse(arguments.into_iter().collect()) {
         Ok(Asked::Manage(options)) => {
             setup::keep_signals();
-            match load(options) {
-                Ok((config, _)) => manager::run(config),
+            let sources = sources(options);
+            match config::load(&sources) {
+                Ok((config, provenance)) => manager::run(config, &provenance, sources),
                 Err(report) => refuse(&report, "; nothing was started"),
             }
         }
-        Ok(Asked::Check(options)) => match load(options) {
+        Ok(Asked::Check(options)) => match config::load(&sources(options)) {
             Ok((config, provenance)) => {
                 warn(&config);
                 print(&provenance.to_string())
@@ -203,8 +204,18 @@ fn parse_check(mut arguments: Vec<OsString>, at: usize) -> Result<Asked, clap::E
     Check::try_parse_from(&arguments[1..]).map(|check| Asked::Check(check.options))
 }
 
-fn load(options: Options) -> Result<(Config, Provenance), Report> {
-    config::load(&Sources {
+/// The whole command line as one tree, for manual pages and completions: nothing is parsed by it (see `parse`).
+pub fn tree() -> clap::Command {
+    Manage::command().subcommands([
+        Check::command().name("check"),
+        Ctl::command().name("ctl").subcommand_value_name("VERB"),
+        Probe::command().name("probe"),
+        Schema::command().name("schema"),
+    ])
+}
+
+fn sources(options: Options) -> Sources {
+    Sources {
         files: options.config,
         set: options.set,
         only: options.only,
@@ -216,7 +227,7 @@ fn load(options: Options) -> Result<(Config, Provenance), Report> {
         ordinary: caller::ordinary(),
         is_interactive: io::stdin().is_terminal(),
         ..Sources::of_this_process()
-    })
+    }
 }
 
 /// Tells all that is wrong.

@@ -1,5 +1,5 @@
-//! Prints the merged configuration as TOML that says the same again, each value with its origin. Checks
-//! nothing itself.
+//! The merged configuration as it was written: printed as TOML that says the same again, each value with its origin.
+//! Checks nothing itself.
 
 use std::{fmt, path::Path};
 
@@ -17,9 +17,41 @@ pub struct Provenance {
 }
 
 #[derive(Clone, Debug)]
-struct Section {
-    header: String,
-    values: Vec<(String, Origin)>,
+pub(super) struct Section {
+    /// The service's name; `None`: `[manager]`.
+    pub(super) service: Option<String>,
+    values: Vec<Line>,
+}
+
+impl Section {
+    /// What somebody has written: keys and their values.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().filter(|line| !line.origin.is_default()).filter_map(Line::parts)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    /// `key = value`, or a comment.
+    text: String,
+    /// How long the key is in it, in bytes; `None`: it is a comment.
+    key: Option<usize>,
+    origin: Origin,
+}
+
+impl Line {
+    fn new(key: &str, value: impl fmt::Display, origin: &Origin) -> Self {
+        Line { text: format!("{key} = {value}"), key: Some(key.len()), origin: origin.clone() }
+    }
+
+    fn comment(text: String, origin: &Origin) -> Self {
+        Line { text, key: None, origin: origin.clone() }
+    }
+
+    fn parts(&self) -> Option<(&str, &str)> {
+        let key = self.key?;
+        Some((&self.text[..key], &self.text[key + " = ".len()..]))
+    }
 }
 
 impl Provenance {
@@ -28,62 +60,69 @@ impl Provenance {
         sections.extend(services.iter().map(|service| section(tree, service)));
         Self { sections }
     }
+
+    pub(super) fn sections(&self) -> &[Section] {
+        &self.sections
+    }
 }
 
 fn manager(tree: &Tree) -> Section {
     let view = View::manager(tree);
-    let included = ("include = []".to_owned(), Origin::Derived("merged already"));
+    let included = Line::new(keys::INCLUDE.name, "[]", &Origin::Derived("merged already"));
     let values = keys::MANAGER.iter().filter_map(|key| {
         let entry = view.entry(key.name())?;
-        Some((format!("{} = {}", key.name(), entry.value), entry.origin.clone()))
+        Some(Line::new(key.name(), &entry.value, &entry.origin))
     });
-    Section { header: "[manager]".to_owned(), values: std::iter::once(included).chain(values).collect() }
+    Section { service: None, values: std::iter::once(included).chain(values).collect() }
 }
 
 fn section(tree: &Tree, service: &Service) -> Section {
     let name = service.name.as_str();
     let view = View::service(tree, name);
     let mut values = Vec::new();
-    let mut add = |line: String, origin: &Origin| values.push((line, origin.clone()));
+    let mut add = |line: Line| values.push(line);
     let origin = |key: &str| view.entry(key).map_or(Origin::BuiltIn, |entry| entry.origin.clone());
     for key in keys::SERVICE.iter().map(|key| key.name()).filter(|key| view.says(key)) {
         if key == keys::ENVIRONMENT.name {
             for variable in view.names("environment") {
                 let key = quote_key(variable);
                 if let Some(file) = view.secret(variable) {
-                    add(format!("environment.{key} = {{ file = {} }}", file.value), &file.origin);
+                    let value = format!("{{ file = {} }}", file.value);
+                    add(Line::new(&format!("environment.{key}"), value, &file.origin));
                 } else if let Some(entry) = view.named("environment", variable) {
-                    add(format!("environment.{key} = {}", entry.value), &entry.origin);
+                    add(Line::new(&format!("environment.{key}"), &entry.value, &entry.origin));
                 }
             }
         } else if key == keys::LIMIT.name {
             for resource in view.names("limits") {
                 if let Some(entry) = view.named("limits", resource) {
-                    add(format!("limits.{resource} = {}", entry.value), &entry.origin);
+                    add(Line::new(&format!("limits.{resource}"), &entry.value, &entry.origin));
                 }
             }
         } else if key == keys::AFTER.name {
             let services = service.after.iter().map(|before| quote(before.as_str()));
             let addresses = service.after_addresses.iter().map(|address| quote(address));
-            add(format!("{key} = {}", list(services.chain(addresses))), &origin(key));
+            add(Line::new(key, list(services.chain(addresses)), &origin(key)));
         } else if key == keys::ENV_FILE.name {
             // Relative paths would mean others in another place.
             let files = service.environment.files.iter().map(|file| quote(&file.display().to_string()));
-            add(format!("{key} = {}", list(files)), &origin(key));
+            add(Line::new(key, list(files), &origin(key)));
         } else if let (Some(path), true) = (log_path(service, key), view.entry(key).is_some()) {
-            add(format!("{key} = {}", quote(&path.display().to_string())), &origin(key));
+            add(Line::new(key, quote(&path.display().to_string()), &origin(key)));
         } else if let Some(entry) = view.entry(key) {
-            add(format!("{key} = {}", entry.value), &entry.origin);
+            add(Line::new(key, &entry.value, &entry.origin));
         } else if let (true, Some(name)) = (key == keys::MATCH_NAME.name, &service.matching.name) {
             // Written as a key it would mean more: that the name was given, and its script does not matter.
-            add(format!("# {key} = {}", quote(name)), &Origin::Derived("default, from start"));
+            let derived = Origin::Derived("default, from start");
+            add(Line::comment(format!("# {key} = {}", quote(name)), &derived));
         }
     }
     if service.terminal {
         // No key: one service has it, that of `--main`.
-        add("# with musterd's terminal, stdin, stdout and stderr".to_owned(), &origin(keys::START.name));
+        let text = "# with musterd's terminal, stdin, stdout and stderr".to_owned();
+        add(Line::comment(text, &origin(keys::START.name)));
     }
-    Section { header: format!("[services.{}]", quote_key(name)), values }
+    Section { service: Some(name.to_owned()), values }
 }
 
 /// The path of a log, as it is taken: a relative one would mean another in another place.
@@ -108,12 +147,16 @@ impl fmt::Display for Provenance {
         /// Values longer than this get no more padding: the comments of the others stay on the screen.
         const WIDEST: usize = 60;
         for (index, section) in self.sections.iter().enumerate() {
-            let widths = section.values.iter().map(|(line, _)| line.chars().count());
+            let header = match &section.service {
+                Some(name) => format!("[services.{}]", quote_key(name)),
+                None => "[manager]".to_owned(),
+            };
+            let widths = section.values.iter().map(|line| line.text.chars().count());
             let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
             let blank = if index == 0 { "" } else { "\n" };
-            writeln!(f, "{blank}{}", section.header)?;
-            for (line, origin) in &section.values {
-                writeln!(f, "{line:width$}  # {origin}")?;
+            writeln!(f, "{blank}{header}")?;
+            for Line { text, key: _, origin } in &section.values {
+                writeln!(f, "{text:width$}  # {origin}")?;
             }
         }
         Ok(())

@@ -35,6 +35,12 @@ impl Default for Logging {
 }
 
 impl Logging {
+    /// Whether what writes as `other` says may go on: musterd is between it and both places, or they are the same.
+    pub(crate) fn can_follow(&self, other: &Logging) -> bool {
+        let can = |new: &Destination, old: &Destination| new == old || new.has_lines() && old.has_lines();
+        can(&self.stdout, &other.stdout) && can(&self.stderr, &other.stderr)
+    }
+
     /// Whether musterd sees lines of it.
     pub fn has_lines(&self) -> bool {
         self.stdout.has_lines() || self.stderr.has_lines()
@@ -55,7 +61,7 @@ pub enum Destination {
 }
 
 impl Destination {
-    fn has_lines(&self) -> bool {
+    pub(crate) fn has_lines(&self) -> bool {
         match self {
             Destination::Prefix | Destination::File(_) => true,
             Destination::Raw | Destination::None => false,

@@ -26,6 +26,7 @@ mod overrides;
 mod parse;
 #[cfg(test)]
 mod properties;
+mod reach;
 mod readiness;
 mod report;
 mod schema;
@@ -40,6 +41,7 @@ mod value;
 mod view;
 mod warnings;
 mod words;
+mod written;
 
 pub use check::Provenance;
 pub use choices::parse_signal;
@@ -50,6 +52,7 @@ pub use log::{Destination, LogFile, Logging, Overflow};
 pub use matching::{Match, Regex, User};
 pub use ordinary::Ordinary;
 pub use origin::{Origin, SourceFile};
+pub use reach::{Reach, manager_reach, service_reach};
 pub use report::{Problem, Report};
 pub use schema::markdown;
 pub use service::{
@@ -60,6 +63,7 @@ pub use surroundings::{
     Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };
 pub(crate) use words::quote;
+pub use written::{Difference, Written};
 
 /// Everything that musterd was told, validated.
 #[derive(Clone, Debug)]

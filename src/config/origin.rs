@@ -97,6 +97,18 @@ impl Origin {
         }
     }
 
+    /// Whether nobody has written the value.
+    pub(crate) fn is_default(&self) -> bool {
+        match self {
+            Origin::BuiltIn | Origin::Derived(_) => true,
+            Origin::File { .. }
+            | Origin::Variable { .. }
+            | Origin::Argument(_)
+            | Origin::Command { .. }
+            | Origin::Whole => false,
+        }
+    }
+
     /// The place in full, as a report names it.
     pub(crate) fn place(&self) -> String {
         match self {

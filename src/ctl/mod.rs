@@ -22,6 +22,7 @@ mod detail;
 mod events;
 mod glob;
 mod logs;
+mod names;
 mod screen;
 mod table;
 mod watch;
@@ -184,6 +185,9 @@ enum Verb {
         #[arg(value_name = "LEVEL", value_parser = level)]
         level: LogLevel,
     },
+    /// Print the services' names, for completions
+    #[command(hide = true)]
+    Names,
     /// Stop all services in order, and end musterd (also: SIGTERM); a second time: kill what still runs
     #[command(after_help = NOTES)]
     Shutdown,
@@ -220,7 +224,7 @@ impl Change {
 impl Verb {
     fn request(&self) -> Request {
         match self {
-            Verb::Health => Request::status(Vec::new()),
+            Verb::Health | Verb::Names => Request::status(Vec::new()),
             Verb::Status { names, watch, json: _ } => {
                 let detail =
                     !watch && matches!(names.as_slice(), [name] if name != ALL && !glob::is_pattern(name));
@@ -262,6 +266,7 @@ impl Verb {
             | Verb::Why { .. }
             | Verb::Events(_)
             | Verb::Health
+            | Verb::Names
             | Verb::Signal { .. }
             | Verb::Logs(_)
             | Verb::Reopen
@@ -283,6 +288,7 @@ impl Verb {
             | Verb::Events(_)
             | Verb::Check { json: true, .. }
             | Verb::Logs(_)
+            | Verb::Names
             | Verb::Reopen
             | Verb::LogLevel { .. }
             | Verb::Shutdown
@@ -308,6 +314,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let place = client::Where::find(named);
     let shown = match &arguments.verb {
         Verb::Logs(options) => logs::run(&place, options, &mut io::stdout()),
+        Verb::Names => names::run(&place),
         Verb::Events(options) => events::run(&place, options, &mut io::stdout()),
         Verb::Status { watch: true, .. } => watch::run(&place, arguments.verb.request(), look()),
         verb => ask::ask(&place, verb.request(), verb.limit(), verb.form()),

@@ -92,6 +92,15 @@ impl Channel {
         Ok(sources.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?)
     }
 
+    /// Removes a pipe.
+    pub(super) fn remove_source(&mut self, fd: BorrowedFd<'_>, index: usize) {
+        for sources in std::iter::once(&mut self.sources).chain(&mut self.dropping) {
+            // It is in one of them.
+            let _ = sources.epoll.delete(fd);
+            sources.ready.retain(|&ready| ready != index);
+        }
+    }
+
     /// Asks which pipes have something, unless some are still to be served.
     pub(super) fn look(&mut self) {
         if !self.held {

@@ -76,10 +76,35 @@ pub struct Page {
 }
 
 impl History {
-    /// Adds a service, of which so many bytes are kept.
-    pub(super) fn add(&mut self, name: &str, limit: usize) {
+    /// Adds a service, of which so many bytes are kept, at the next place or at that of one that was removed.
+    pub(super) fn add(&mut self, place: usize, name: &str, limit: usize) {
         let (bytes, blocks) = (VecDeque::new(), VecDeque::new());
-        self.rings.push(Ring { name: name.to_owned(), limit, bytes, base: 0, blocks });
+        let ring = Ring { name: name.to_owned(), limit, bytes, base: 0, blocks };
+        match self.rings.get_mut(place) {
+            Some(former) => *former = ring,
+            None => self.rings.push(ring),
+        }
+    }
+
+    /// Drops all lines of a service that is no more.
+    pub(super) fn remove(&mut self, place: usize) {
+        if let Some(ring) = self.rings.get_mut(place) {
+            *ring = Ring {
+                bytes: VecDeque::new(),
+                blocks: VecDeque::new(),
+                base: 0,
+                limit: 0,
+                name: String::new(),
+            };
+        }
+    }
+
+    /// From now on so many bytes are kept of a service.
+    pub(super) fn set_limit(&mut self, place: usize, limit: usize) {
+        if let Some(ring) = self.rings.get_mut(place) {
+            ring.limit = limit;
+            ring.shorten();
+        }
     }
 
     /// Keeps lines of a service, each with its newline; one that has not ended has none.
@@ -250,7 +275,7 @@ mod tests {
 
     fn history(services: &[&str]) -> History {
         let mut history = History::default();
-        services.iter().for_each(|name| history.add(name, LIMIT));
+        (0..).zip(services).for_each(|(place, name)| history.add(place, name, LIMIT));
         history
     }
 
@@ -306,7 +331,7 @@ mod tests {
     #[test]
     fn a_long_answer_comes_in_pages() {
         let mut history = History::default();
-        history.add("web", 8 * PAGE);
+        history.add(0, "web", 8 * PAGE);
         let text: String = (0..1000).map(|number| format!("{number:0100}\n")).collect();
         (0..10).for_each(|_| keep(&mut history, 0, &text));
         let (mut after, mut count, mut pages) = (0, 0, 0);

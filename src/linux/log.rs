@@ -37,7 +37,8 @@ pub struct Log(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    format: LogFormat,
+    /// Whether it is JSON.
+    is_json: AtomicBool,
     /// The place of the level in `LEVELS`.
     level: AtomicUsize,
     /// Whether a line of text begins with its time.
@@ -61,7 +62,13 @@ impl Log {
         let width = render::width(OWN_NAME);
         let state = State { attached: false, width, pending: Vec::new(), dropped: 0 };
         let (level, times) = (AtomicUsize::new(place(level)), AtomicBool::new(false));
-        Self(Arc::new(Shared { format, level, times, state: Mutex::new(state) }))
+        let is_json = AtomicBool::new(format == LogFormat::Json);
+        Self(Arc::new(Shared { is_json, level, times, state: Mutex::new(state) }))
+    }
+
+    /// From now on messages, and lines of services, are told in this form.
+    pub fn set_format(&self, format: LogFormat) {
+        self.0.is_json.store(format == LogFormat::Json, Ordering::Relaxed);
     }
 
     /// Whether from now on each line of text, of services too, begins with its time.
@@ -92,7 +99,7 @@ impl Log {
 
     /// The form of the messages, and of the services' lines.
     pub fn format(&self) -> LogFormat {
-        self.0.format
+        if self.0.is_json.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Text }
     }
 
     /// Lines up the messages with names of this width.
@@ -126,7 +133,7 @@ impl Log {
             (std::mem::take(&mut state.dropped), state.width)
         };
         if dropped > 0 {
-            let mut message = Message::new(self.0.format);
+            let mut message = Message::new(self.format());
             message.put("cause", "more came than stderr took");
             message.put("message", &format!("{dropped} of musterd's own messages were dropped"));
             queue.extend_from_slice(message.finish(Level::WARN, width, self.has_times()).as_bytes());
@@ -149,7 +156,7 @@ impl Subscriber for Log {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut message = Message::new(self.0.format);
+        let mut message = Message::new(self.format());
         event.record(&mut message);
         let width = self.state().width;
         let line = message.finish(*event.metadata().level(), width, self.has_times());

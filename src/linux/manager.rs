@@ -24,6 +24,8 @@ mod descriptors;
 mod logs;
 mod reload;
 
+use reload::Loaded;
+
 use super::{
     control::{Asked, Control, Guests},
     endpoint::Endpoint,
@@ -41,7 +43,7 @@ use super::{
     watch::{self, Ended, SignalError, WatchResult, Watcher},
 };
 use crate::{
-    config::{Config, LogLevel, ReadyRule},
+    config::{Config, LogLevel, Provenance, ReadyRule, Sources},
     process::{Pid, ProcessId, Table},
     supervisor::{Action, Caller, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
     text::cannot,
@@ -76,8 +78,8 @@ const CONTROL: u8 = 3;
 const PROBE: u8 = 4;
 const NOTIFY: u8 = 5;
 
-/// Manages the services until the shutdown is done; returns the exit code.
-pub fn run(config: Config) -> u8 {
+/// Manages the services, as they were read from the sources, until the shutdown is done; returns the exit code.
+pub fn run(config: Config, provenance: &Provenance, sources: Sources) -> u8 {
     let log = Log::new(config.manager.log_format, config.manager.log_level);
     log.set_times(config.manager.log_times);
     // Where somebody else listens already, the messages reach him.
@@ -87,7 +89,7 @@ pub fn run(config: Config) -> u8 {
     for warning in &config.warnings {
         tracing::warn!(cause = %warning, "check the configuration");
     }
-    match Manager::new(&config, &log) {
+    match Manager::new(&config, Loaded::new(&config, provenance, sources), &log) {
         Ok(mut manager) => manager.run(),
         Err(error) => {
             tracing::error!(cause = %error, "cannot begin");
@@ -123,6 +125,8 @@ struct Manager {
     /// Why it could not be written then, as it was told.
     record_failed: Option<String>,
     supervisor: Supervisor,
+    /// What it was told to manage.
+    loaded: Loaded,
     /// Its next deadline as it was when last asked for.
     deadline: Option<Time>,
     /// Whether it was stepped since then, and since the record was last compared.
@@ -133,7 +137,7 @@ struct Manager {
 }
 
 impl Manager {
-    fn new(config: &Config, log: &Log) -> io::Result<Self> {
+    fn new(config: &Config, loaded: Loaded, log: &Log) -> io::Result<Self> {
         let setup = Setup::new()?;
         // Before the pipes: its descriptors must have low numbers, as a new process closes all above them.
         let spawner = Spawner::new(&setup)?;
@@ -175,6 +179,7 @@ impl Manager {
         let place = Place { pid: own_pid(), is_init: setup.is_init };
         Ok(Manager {
             supervisor: Supervisor::new(config, place, &record, now, boot),
+            loaded,
             spawner,
             watcher: Watcher::new(|pid| token(PROCESS, u64::from(pid.unsigned_abs()))),
             scanner: Scanner::new()
@@ -190,7 +195,7 @@ impl Manager {
             epoll,
             log: log.clone(),
             output,
-            outlets: vec![None; config.services.len()],
+            outlets: Vec::new(),
             reserve,
             followers: logs::Followers::default(),
             rest: logs::Rest::default(),
@@ -341,7 +346,7 @@ impl Manager {
             libc::SIGQUIT => "SIGQUIT",
             libc::SIGCHLD => return,
             libc::SIGUSR1 => return self.reopen("SIGUSR1"),
-            libc::SIGHUP => return tracing::warn!("SIGHUP means nothing to musterd"),
+            libc::SIGHUP => return self.reload_by_signal("SIGHUP"),
             _ => return tracing::debug!(signal, "signal without a meaning here"),
         };
         self.feed(Event::Terminate { cause: name.to_owned() });
@@ -402,6 +407,9 @@ impl Manager {
     fn take_notifications(&mut self, data: u64) {
         // The token holds a service's ID, which is a `u32`.
         let service = ServiceId(data as u32);
+        if !self.supervisor.has(service) {
+            return;
+        }
         let name = self.supervisor.config(service).name.clone();
         for (sender, notification) in self.notifier.ready(service, name.as_str()) {
             self.feed(Event::Notified { service, sender, notification });
@@ -537,6 +545,10 @@ impl Manager {
                     return self.lines_seen();
                 }
             }
+            Action::Forget(service) => {
+                self.forget(service);
+                return vec![Event::Forgotten(service)];
+            }
             Action::Exit(code) => self.exit = Some(code),
         }
         Vec::new()
@@ -558,7 +570,7 @@ impl Manager {
     }
 
     fn outlet(&self, service: ServiceId) -> Option<Outlet> {
-        self.outlets[service.0 as usize]
+        self.outlets.get(service.0 as usize).copied().flatten()
     }
 
     /// Tells the output each service's main process, which its lines carry. None changes without an action, so that
@@ -568,7 +580,9 @@ impl Manager {
             return;
         }
         for (id, outlet) in (0..).map(ServiceId).zip(&self.outlets) {
-            if let Some(outlet) = *outlet {
+            if let Some(outlet) = *outlet
+                && self.supervisor.has(id)
+            {
                 self.output.set_pid(outlet, self.supervisor.main_pid(id));
             }
         }

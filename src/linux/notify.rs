@@ -105,6 +105,11 @@ impl Notifier {
             .ok_or_else(|| "cannot make a socket for notifications: bug in musterd".to_owned())
     }
 
+    /// The service is no more.
+    pub fn close(&mut self, service: ServiceId) {
+        self.sockets.remove(&service);
+    }
+
     /// Takes some of what came for a service, each with its sender's PID.
     pub fn ready(&mut self, service: ServiceId, name: &str) -> Vec<(Pid, Notification)> {
         let Some(socket) = self.sockets.get_mut(&service) else { return Vec::new() };

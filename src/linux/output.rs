@@ -33,6 +33,8 @@ use super::{
     render::{self, Origin, Stream},
     sink::{Sink, is_same},
 };
+mod renewal;
+
 use crate::{
     config::{Destination, Logging, Overflow, Regex},
     process::Pid,
@@ -74,6 +76,8 @@ pub struct Output {
     fifos: Option<Fifos>,
     history: History,
     services: Vec<Service>,
+    /// Places of services that were removed, for those that come.
+    free: Vec<usize>,
     /// Two for each service: stdout, stderr.
     pipes: Vec<End>,
     /// The services that lines were dropped of, and when that is told.
@@ -98,6 +102,7 @@ struct Service {
     /// Its name, without anything that could steer a terminal.
     name: String,
     pid: Option<Pid>,
+    logging: Logging,
     /// What is searched for in its lines.
     awaited: Option<Regex>,
     /// How many lines were dropped that nobody was told of.
@@ -110,6 +115,8 @@ enum End {
     Pipe(Pipe),
     /// Something that musterd has no part in.
     Direct(OwnedFd),
+    /// Nothing: the service was removed.
+    Gone,
 }
 
 struct Pipe {
@@ -163,6 +170,7 @@ impl Output {
             fifos: None,
             history: History::default(),
             services: Vec::new(),
+            free: Vec::new(),
             pipes: Vec::new(),
             dropping: BTreeSet::new(),
             drops_due: None,
@@ -208,19 +216,27 @@ impl Output {
 
     /// Creates what a service with such keys writes into. Fails if there is no descriptor left.
     pub fn add_service_as(&mut self, name: &str, logging: &Logging) -> io::Result<Outlet> {
-        let at = self.pipes.len();
+        let place = self.free.last().copied().unwrap_or(self.services.len());
+        let at = 2 * place;
         let ends = [(Stream::Stdout, &logging.stdout), (Stream::Stderr, &logging.stderr)];
         let mut made = Vec::new();
         for (stream, destination) in ends {
             made.push(self.end(name, stream, destination, logging.overflow, at + made.len())?);
         }
-        self.pipes.extend(made);
+        let logging = logging.clone();
         let shown = printable(name);
         self.width = self.width.max(render::width(&shown));
-        self.history.add(name, logging.memory);
-        self.services.push(Service { name: shown, pid: None, awaited: None, dropped: 0 });
+        self.history.add(place, name, logging.memory);
+        let service = Service { name: shown, pid: None, logging, awaited: None, dropped: 0 };
+        if self.free.pop().is_some() {
+            self.pipes.splice(at..at + 2, made);
+            self.services[place] = service;
+        } else {
+            self.pipes.extend(made);
+            self.services.push(service);
+        }
         self.log.set_width(self.width);
-        Ok(Outlet(self.services.len() - 1))
+        Ok(Outlet(place))
     }
 
     /// What the service gets as its stdout.
@@ -366,22 +382,12 @@ impl Output {
         overflow: Overflow,
         index: usize,
     ) -> io::Result<End> {
-        let own = &self.own[stream as usize];
         let channel = match destination {
-            Destination::Prefix => own.channel,
-            Destination::Raw => return Ok(End::Direct(own.fd.try_clone()?)),
+            Destination::Raw => return Ok(End::Direct(self.own[stream as usize].fd.try_clone()?)),
             Destination::None => {
                 return Ok(End::Direct(File::options().write(true).open("/dev/null")?.into()));
             }
-            Destination::File(file) => match self.files.get(&file.path) {
-                Some(&channel) => channel,
-                None => {
-                    let channel = self.channels.len();
-                    self.channels.push(Channel::new(&self.epoll, channel, Sink::file(file)?)?);
-                    self.files.insert(file.path.clone(), channel);
-                    channel
-                }
-            },
+            Destination::Prefix | Destination::File(_) => self.channel(stream, destination)?,
         };
         let fifo = self.fifos.as_mut().map(|fifos| fifos.feed(service, stream));
         let feed = match fifo {
@@ -390,6 +396,18 @@ impl Output {
         };
         self.channels[channel].add_source(&self.epoll, feed.read_end.as_fd(), index, overflow)?;
         Ok(End::Pipe(Pipe { feed, stream, overflow, channel, lines: Lines::default(), due: None }))
+    }
+
+    /// The channel to a destination that musterd itself writes to.
+    fn channel(&mut self, stream: Stream, destination: &Destination) -> io::Result<usize> {
+        let Destination::File(file) = destination else { return Ok(self.own[stream as usize].channel) };
+        if let Some(&channel) = self.files.get(&file.path) {
+            return Ok(channel);
+        }
+        let channel = self.channels.len();
+        self.channels.push(Channel::new(&self.epoll, channel, Sink::file(file)?)?);
+        self.files.insert(file.path.clone(), channel);
+        Ok(channel)
     }
 
     /// How many bytes were read.
@@ -532,6 +550,7 @@ impl End {
         match self {
             End::Pipe(pipe) => pipe.feed.write_end.as_fd(),
             End::Direct(fd) => fd.as_fd(),
+            End::Gone => unreachable!("an outlet that was removed is given to nobody"),
         }
     }
 }

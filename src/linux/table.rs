@@ -51,8 +51,14 @@ impl Scanner {
     }
 
     /// Whether the users of processes are read, too: it takes another file for each.
-    pub fn with_users(self, users: bool) -> Self {
-        Self { users, ..self }
+    pub fn with_users(mut self, users: bool) -> Self {
+        self.set_users(users);
+        self
+    }
+
+    /// The same from now on.
+    pub fn set_users(&mut self, users: bool) {
+        self.users = users;
     }
 
     fn is_foreign(&self, pid: Pid) -> io::Result<bool> {

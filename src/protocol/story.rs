@@ -98,7 +98,7 @@ pub struct LastExit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// The configuration: it is wanted, or not, from the beginning.
+    /// The configuration: it is wanted, or not, from the beginning; or a new one.
     Configuration,
     /// A client asked.
     Request,

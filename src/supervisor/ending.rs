@@ -288,6 +288,7 @@ impl Supervisor {
         if !over {
             return;
         }
+        self.take_up_next(id);
         match self.services[id].goal {
             Goal::Up => self.go_on(now, id),
             Goal::Down => {

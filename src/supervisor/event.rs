@@ -1,14 +1,14 @@
 //! What the decider hears and what it asks for. Data only.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{
-    config::{LogLevel, ServiceName},
+    config::{LogLevel, Service as ServiceConfig, ServiceName},
     process::{Exit, Pid, ProcessId, Table},
-    protocol::{Request, Response},
+    protocol::{Changes, Request, Response},
 };
 
-/// A service, as the decider and the shell name it to each other: its place in the configuration.
+/// A service, as the decider and the shell name it to each other; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
 
@@ -72,6 +72,19 @@ pub enum Notification {
     Unwell,
     /// `MAINPID=…`.
     MainPid(Pid),
+}
+
+/// A new configuration.
+#[derive(Clone, Debug)]
+pub struct Reconfiguration {
+    /// The services from now on, in this order; those that are not among them are stopped and forgotten.
+    pub services: Vec<ServiceConfig>,
+    /// How long all of the shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// What of it is new, and what must be started anew for that.
+    pub changes: Changes,
+    /// By whom or what it was asked for, for the log: `SIGHUP`.
+    pub cause: String,
 }
 
 /// What happened.
@@ -161,6 +174,10 @@ pub enum Event {
         /// Who.
         client: ClientId,
     },
+    /// The configuration is another one from now on.
+    Reconfigured(Box<Reconfiguration>),
+    /// An `Action::Forget` was done.
+    Forgotten(ServiceId),
     /// musterd was told to end.
     Terminate {
         /// By whom or what, for the log: `SIGTERM`.
@@ -216,6 +233,8 @@ pub enum Action {
     },
     /// A process of the service ended: what it wrote last is given out.
     FlushOutput(ServiceId),
+    /// The service is no more: what is kept for it is given up; answered by `Forgotten`.
+    Forget(ServiceId),
     /// End musterd with this exit code.
     Exit(u8),
 }

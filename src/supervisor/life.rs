@@ -33,6 +33,7 @@ impl Supervisor {
 
     /// Starts the service, of which a look has just shown nothing, unless its pause lasts.
     pub(super) fn start(&mut self, now: Time, id: ServiceId) {
+        self.take_up_next(id);
         if !self.is_given_up(now, id) && !self.back_off(now, id) && !self.waits_for_others(now, id) {
             let service = &mut self.services[id];
             service.note_start(now);
@@ -107,12 +108,15 @@ impl Supervisor {
         if self.services[id].goal == Goal::Down {
             let reason = self.why_down(id);
             self.stop(now, id, reason);
+        } else if self.services[id].next.is_some() {
+            self.stop(now, id, Reason::Reconfigured);
         }
     }
 
     pub(super) fn spawn_failed(&mut self, now: Time, id: ServiceId, purpose: Purpose, error: String) {
         match purpose {
             Purpose::Start => {
+                self.take_up_next(id);
                 self.services[id].last_code = NOT_EXECUTED;
                 self.start_failed(now, id, error, None);
             }
@@ -252,8 +256,12 @@ impl Supervisor {
 
     /// Why a service is not wanted any more.
     fn why_down(&self, id: ServiceId) -> Reason {
-        let asked = self.services[id].stopped_by.filter(|_| self.phase.is_managing());
-        asked.map_or(Reason::Shutdown, Reason::Asked)
+        match self.services[id].stopped_by {
+            _ if !self.phase.is_managing() => Reason::Shutdown,
+            _ if self.leaving.contains(&id) => Reason::Removed,
+            Some(asked) => Reason::Asked(asked),
+            None => Reason::Shutdown,
+        }
     }
 
     pub(super) fn why_start_failed(&self, id: ServiceId, gone: Gone) -> String {

@@ -6,6 +6,7 @@
 mod backoff;
 mod belonging;
 mod census;
+mod changes;
 mod detail;
 mod ending;
 mod event;
@@ -26,6 +27,7 @@ mod probe;
 mod properties;
 mod readiness;
 mod reload;
+mod renewal;
 mod requests;
 mod seek;
 mod service;
@@ -42,7 +44,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use event::{Action, Caller, ClientId, Event, Look, Notice, Notification, Probing, Purpose, ServiceId};
+pub use event::{
+    Action, Caller, ClientId, Event, Look, Notice, Notification, Probing, Purpose, Reconfiguration, ServiceId,
+};
 pub use named::Wanted;
 pub use transitions::{Stage, TRANSITIONS};
 
@@ -110,6 +114,8 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
+    /// The services that the configuration has no more, until nothing of them is left.
+    leaving: BTreeSet<ServiceId>,
     /// What is to be stopped once those that come after it have been.
     turns: BTreeMap<ServiceId, Turn>,
     chronicle: Chronicle,
@@ -142,13 +148,11 @@ impl Supervisor {
         now: Time,
         boot: SystemTime,
     ) -> Self {
-        let by_name: HashMap<String, ServiceId> = (0..)
-            .zip(&config.services)
-            .map(|(at, service)| (service.name.to_string(), ServiceId(at)))
-            .collect();
-        let services =
-            config.services.iter().map(|service| Service::new(service, &by_name, record, now)).collect();
-        Supervisor {
+        let services = config
+            .services
+            .iter()
+            .map(|service| Service::new(service, record.get(service.name.as_str()), now));
+        let mut supervisor = Supervisor {
             services: Services::new(services),
             owners: HashMap::new(),
             orphans: HashMap::new(),
@@ -162,6 +166,7 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
+            leaving: BTreeSet::new(),
             turns: BTreeMap::new(),
             chronicle: Chronicle::default(),
             measuring: Measuring::default(),
@@ -174,7 +179,9 @@ impl Supervisor {
             boot,
             actions: Vec::new(),
             passed: BTreeSet::new(),
-        }
+        };
+        supervisor.relate(config.services.iter());
+        supervisor
     }
 
     /// Pursues all that is wanted.
@@ -197,6 +204,7 @@ impl Supervisor {
             self.begin(now);
         }
         match event {
+            event if !self.is_timely(&event) => {}
             Event::Tick if begins => {}
             Event::Tick => self.deadlines(now),
             Event::Spawned { service, purpose, process, leads_session } => {
@@ -222,6 +230,8 @@ impl Supervisor {
             Event::Asked { client, caller, request } => self.asked(now, client, caller, request),
             Event::Delivered { client, service, error } => self.done(client, service, error),
             Event::HungUp { client } => self.hung_up(client),
+            Event::Reconfigured(new) => self.reconfigure(now, *new),
+            Event::Forgotten(service) => self.forget(now, service),
             Event::Terminate { cause } => self.terminate(now, &cause),
         }
         if let Some((code, cause)) = self.essential_end.take() {
@@ -230,6 +240,7 @@ impl Supervisor {
         self.end_when_tasks_are_done(now);
         self.take_turns(now);
         self.proceed_shutdown(now);
+        self.forget_what_has_left();
         self.answer_waiters(now);
         self.answer_followers();
         std::mem::take(&mut self.actions)
@@ -252,7 +263,22 @@ impl Supervisor {
         services.chain(self.phase.next_deadline()).chain(self.blind_until).min()
     }
 
-    /// The configuration of a service.
+    /// The services, in the order of the configuration; last those that it has no more and that are being stopped.
+    pub fn services(&self) -> impl Iterator<Item = (ServiceId, &ServiceConfig)> {
+        self.services.ids().map(|id| (id, &self.services[id].config))
+    }
+
+    /// Whether services are managed, and not on their way to the end.
+    pub fn is_managing(&self) -> bool {
+        self.phase.is_managing()
+    }
+
+    /// Whether there is such a service still.
+    pub fn has(&self, id: ServiceId) -> bool {
+        self.services.has(id)
+    }
+
+    /// The configuration of a service, which must be there.
     pub fn config(&self, id: ServiceId) -> &ServiceConfig {
         &self.services[id].config
     }
@@ -320,7 +346,10 @@ impl Supervisor {
                 State::Readying { until, .. } if *until <= now => self.readying_over(now, id),
                 State::Stopping(_) => self.kill_if_late(now, id),
                 // The answer comes at once: it was lost.
-                State::Spawning if !is_asked_for => self.pursue(now, id),
+                State::Spawning if !is_asked_for => {
+                    self.take_up_next(id);
+                    self.pursue(now, id);
+                }
                 State::Stopped
                 | State::Waiting { .. }
                 | State::Spawning

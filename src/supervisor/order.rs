@@ -1,13 +1,16 @@
 //! What comes after what: a service that is wanted waits until all that it comes after is ready. Starts nothing itself.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Probing, ServiceId, Supervisor,
     service::Service,
     state::{Goal, Reason, Seek, State},
 };
-use crate::time::Time;
+use crate::{
+    config::{Service as ServiceConfig, ServiceName},
+    time::Time,
+};
 
 impl Supervisor {
     /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
@@ -35,15 +38,45 @@ impl Supervisor {
 
     /// Waits, if what the service comes after is not there yet.
     pub(super) fn waits_for_others(&mut self, now: Time, id: ServiceId) -> bool {
-        let after = self.services[id].after.iter();
-        let missing: Vec<String> = after
-            .filter(|&&after| !self.services[after].is_reached() || self.has_turn(after))
-            .map(|&after| self.services[after].awaited())
-            .collect();
+        let missing: Vec<String> =
+            self.services[id].after.iter().filter_map(|&after| self.awaited(after)).collect();
         if !missing.is_empty() {
             self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing.join(", ")));
         }
         !missing.is_empty()
+    }
+
+    /// What is awaited of a service: for one that leaves its end, for any other that it is ready.
+    fn awaited(&self, id: ServiceId) -> Option<String> {
+        let service = &self.services[id];
+        if self.leaving.contains(&id) {
+            Some(format!("{} to be gone, which is removed", service.config.name))
+        } else {
+            (!service.is_reached() || self.has_turn(id)).then(|| service.awaited())
+        }
+    }
+
+    /// Who comes after whom, by the configurations given; what is left of earlier services keeps its order.
+    pub(super) fn relate<'a>(&mut self, configs: impl Iterator<Item = &'a ServiceConfig>) {
+        let staying: HashMap<ServiceName, ServiceId> = self
+            .services
+            .ids()
+            .filter(|id| !self.leaving.contains(id))
+            .map(|id| (self.services[id].config.name.clone(), id))
+            .collect();
+        for id in self.services.ids() {
+            let leaving = &self.leaving;
+            let is_leaving = |other: &ServiceId| leaving.contains(other);
+            self.services[id].after.retain(is_leaving);
+            self.services[id].dependents.retain(|other| is_leaving(other) && is_leaving(&id));
+        }
+        for config in configs {
+            let Some(&id) = staying.get(&config.name) else { continue };
+            for after in config.after.iter().filter_map(|name| staying.get(name)).copied() {
+                self.services[id].after.push(after);
+                self.services[after].dependents.push(id);
+            }
+        }
     }
 
     /// Whether something that the service waits for does not come by itself, or not soon.
@@ -52,6 +85,7 @@ impl Supervisor {
         while let Some(waiting) = next.pop() {
             for &after in &self.services[waiting].after {
                 match self.services[after].state {
+                    _ if self.leaving.contains(&after) => {}
                     _ if self.services[after].is_reached() || self.has_turn(after) => {}
                     State::Waiting { .. } if seen.insert(after) => next.push(after),
                     State::Stopped if self.services[after].goal == Goal::Down => return true,

@@ -105,10 +105,15 @@ impl Supervisor {
 
     /// The state has changed: a probe that was for another one ends.
     pub(super) fn drop_unsuited_probe(&mut self, id: ServiceId) {
-        let service = &mut self.services[id];
-        if service.probe.as_ref().is_some_and(|probe| !probe.suits(&service.state))
-            && let Some(ProbeRun::Working { process, .. }) = service.probe.take()
-        {
+        let service = &self.services[id];
+        if service.probe.as_ref().is_some_and(|probe| !probe.suits(&service.state)) {
+            self.drop_probe(id);
+        }
+    }
+
+    /// Nobody wants the answer of a probe any more.
+    pub(super) fn drop_probe(&mut self, id: ServiceId) {
+        if let Some(ProbeRun::Working { process, .. }) = self.services[id].probe.take() {
             self.actions.push(Action::Signal { process, signal: Signal::SIGKILL as i32 });
         }
     }

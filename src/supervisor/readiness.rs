@@ -39,6 +39,11 @@ impl Supervisor {
             | State::Exited
             | State::Failed => {}
         }
+        self.await_readiness(now, id, main);
+    }
+
+    /// Awaits what shows that the service is ready, if there is such a thing.
+    pub(super) fn await_readiness(&mut self, now: Time, id: ServiceId, main: Main) {
         let Some((until, awaited)) = self.awaits(now, id, &main) else {
             return self.ready(now, id, main);
         };

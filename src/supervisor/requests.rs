@@ -29,6 +29,17 @@ pub(super) enum Awaited {
     Deeds { pending: Vec<ServiceId>, failures: Vec<Failure> },
 }
 
+impl Waiter {
+    /// The service is no more.
+    pub(super) fn forget(&mut self, id: ServiceId) {
+        self.services.retain(|&service| service != id);
+        match &mut self.awaited {
+            Awaited::Deeds { pending, .. } => pending.retain(|&service| service != id),
+            Awaited::Goal(_) | Awaited::Checks => {}
+        }
+    }
+}
+
 impl Supervisor {
     /// The answer to a question for what is known already, which changes nothing and needs no step: there may be thousands
     /// a second. `None`: another request, to be stepped.
@@ -43,7 +54,9 @@ impl Supervisor {
 
     fn chosen(&self, request: &Request) -> Result<Vec<ServiceId>, Response> {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
-        Ok(request.choose(&known)?.into_iter().map(|at| ServiceId(at as u32)).collect())
+        let chosen = request.choose(&known)?;
+        let ids: Vec<ServiceId> = self.services.ids().collect();
+        Ok(chosen.into_iter().map(|at| ids[at]).collect())
     }
 
     pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
@@ -142,14 +155,13 @@ impl Supervisor {
             {
                 return Some(Reason::Shutdown.to_string());
             }
+            Request::Start { .. } | Request::Restart { .. } => Self::why_no_start,
             Request::Reload { .. } => Self::why_not_reload,
             Request::Signal { .. } => Self::why_no_signal,
             Request::Status { .. }
             | Request::Why { .. }
             | Request::Events { .. }
-            | Request::Start { .. }
             | Request::Stop { .. }
-            | Request::Restart { .. }
             | Request::Check { .. }
             | Request::Logs { .. }
             | Request::Reopen
@@ -159,6 +171,12 @@ impl Supervisor {
         };
         let reasons: Vec<String> = services.iter().filter_map(|&id| why_one(self, id)).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// What the configuration has no more is not to be had.
+    fn why_no_start(&self, id: ServiceId) -> Option<String> {
+        let name = &self.services[id].config.name;
+        self.leaving.contains(&id).then(|| format!("service \"{name}\": {}", Reason::Removed))
     }
 
     /// Nobody is there to be answered: a service that never comes to rest would keep the waiter for ever.
@@ -171,13 +189,17 @@ impl Supervisor {
     fn ask_start(&mut self, now: Time, id: ServiceId, asked: Asked) {
         self.turns.remove(&id);
         self.services[id].want(now);
+        self.start_wanted(now, id, Reason::Asked(asked));
+    }
+
+    fn start_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
         match self.services[id].state {
             State::Stopped
             | State::Waiting { .. }
             | State::Backoff { .. }
             | State::Exited
             | State::Failed => {
-                self.services[id].reason = Reason::Asked(asked);
+                self.services[id].reason = reason;
                 self.pursue(now, id);
             }
             State::Seeking(_)
@@ -200,28 +222,28 @@ impl Supervisor {
         }
         // The shutdown has its own order, which is that of all.
         if self.phase.is_managing() {
-            self.stop_in_order(now, services, asked);
+            self.stop_in_order(now, services, |_| Reason::Asked(asked));
         }
     }
 
     /// Nothing that is stopped with it comes after it any more.
-    pub(super) fn stop_asked(&mut self, now: Time, id: ServiceId, asked: Asked) {
+    pub(super) fn stop_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
         if !matches!(self.services[id].state, State::Stopped) {
-            self.stop(now, id, Reason::Asked(asked));
+            self.stop(now, id, reason);
         }
     }
 
     fn ask_restart(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
         services.iter().for_each(|&id| self.services[id].want(now));
-        self.stop_in_order(now, services, asked);
+        self.stop_in_order(now, services, |_| Reason::Asked(asked));
     }
 
     /// The same, and it is started again.
-    pub(super) fn restart_asked(&mut self, now: Time, id: ServiceId, asked: Asked) {
+    pub(super) fn restart_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
         if self.services[id].state.is_up() {
-            self.stop(now, id, Reason::Asked(asked));
+            self.stop(now, id, reason);
         } else {
-            self.ask_start(now, id, asked);
+            self.start_wanted(now, id, reason);
         }
     }
 
@@ -305,7 +327,7 @@ impl Supervisor {
 
 impl super::service::Service {
     /// It is wanted, and what it did before is forgiven.
-    fn want(&mut self, now: Time) {
+    pub(super) fn want(&mut self, now: Time) {
         self.goal = Goal::Up;
         self.cause = None;
         if !matches!(self.state, State::Spawning) {

@@ -127,6 +127,9 @@ impl Supervisor {
                 }
                 State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. } => {
                     self.looking.remove(&id);
+                    if self.is_let_go(now, id, table) {
+                        continue;
+                    }
                     self.confirm(now, id, table);
                     self.heed_announcement(now, id, table);
                 }
@@ -275,7 +278,7 @@ impl Supervisor {
     }
 
     /// Whether the process is there and answers to the service's name.
-    fn answers(&self, id: ServiceId, process: ProcessId, table: &Table) -> bool {
+    pub(super) fn answers(&self, id: ServiceId, process: ProcessId, table: &Table) -> bool {
         let pattern = &self.services[id].pattern;
         table.alive(process).is_some_and(|process| {
             is_candidate(process) && pattern.admits(process, &Names::of(process), &table.named)

@@ -1,8 +1,9 @@
 //! One service as the decider sees it: the wish, the fact, and what is remembered. Decides nothing.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     ops::{Index, IndexMut},
+    rc::Rc,
     time::Duration,
 };
 
@@ -30,7 +31,11 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// A service and how it fares.
 pub(super) struct Service {
     pub(super) config: ServiceConfig,
+    /// What it is told to be as soon as what runs has ended.
+    pub(super) next: Option<Box<ServiceConfig>>,
     pub(super) pattern: Pattern,
+    /// Whether the pattern is another one than that by which its process was found.
+    pub(super) is_pattern_new: bool,
     pub(super) after: Vec<ServiceId>,
     pub(super) dependents: Vec<ServiceId>,
     pub(super) goal: Goal,
@@ -111,16 +116,12 @@ pub(super) enum Cause {
 }
 
 impl Service {
-    pub(super) fn new(
-        config: &ServiceConfig,
-        by_name: &HashMap<String, ServiceId>,
-        record: &HashMap<String, Recorded>,
-        now: Time,
-    ) -> Self {
-        let recorded = record.get(config.name.as_str());
+    pub(super) fn new(config: &ServiceConfig, recorded: Option<&Recorded>, now: Time) -> Self {
         Service {
+            next: None,
             pattern: Pattern::new(config),
-            after: config.after.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect(),
+            is_pattern_new: false,
+            after: Vec::new(),
             dependents: Vec::new(),
             goal: if config.autostart { Goal::Up } else { Goal::Down },
             state: State::Stopped,
@@ -327,38 +328,70 @@ impl Service {
     }
 }
 
-/// All the services, in the order of the configuration.
-pub(super) struct Services(Vec<Service>);
+/// All the services. Their IDs are never used again: each service that there ever was takes a pointer's room.
+pub(super) struct Services {
+    slots: Vec<Option<Box<Service>>>,
+    /// In the order of the configuration; then those that are in it no more.
+    order: Rc<[ServiceId]>,
+}
 
 impl Services {
-    pub(super) fn new(services: Vec<Service>) -> Self {
-        let mut services = Services(services);
-        for id in services.ids() {
-            for after in services[id].after.clone() {
-                services[after].dependents.push(id);
-            }
-        }
-        services
+    pub(super) fn new(services: impl Iterator<Item = Service>) -> Self {
+        let mut all = Services { slots: Vec::new(), order: Rc::new([]) };
+        let order = services.map(|service| all.add(service)).collect();
+        all.order = order;
+        all
+    }
+
+    /// Adds one, which has no place in the order yet.
+    pub(super) fn add(&mut self, service: Service) -> ServiceId {
+        self.slots.push(Some(Box::new(service)));
+        // A service takes more than a byte: there is no memory for so many.
+        ServiceId((self.slots.len() - 1) as u32)
+    }
+
+    pub(super) fn set_order(&mut self, order: impl Iterator<Item = ServiceId>) {
+        self.order = order.collect();
+    }
+
+    pub(super) fn remove(&mut self, id: ServiceId) {
+        self.slots[id.0 as usize] = None;
+        self.set_order(self.ids().filter(|&other| other != id));
+    }
+
+    pub(super) fn has(&self, id: ServiceId) -> bool {
+        self.slots.get(id.0 as usize).is_some_and(Option::is_some)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = ServiceId> + use<> {
-        (0..self.0.len() as u32).map(ServiceId)
+        let order = self.order.clone();
+        (0..order.len()).map(move |at| order[at])
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Service> {
-        self.0.iter()
+        self.order.iter().map(|&id| &self[id])
     }
 }
 
 impl Index<ServiceId> for Services {
     type Output = Service;
     fn index(&self, id: ServiceId) -> &Service {
-        &self.0[id.0 as usize]
+        match &self.slots[id.0 as usize] {
+            Some(service) => service,
+            None => {
+                unreachable!("whoever holds an ID has it from the order, or it was asked whether it is there")
+            }
+        }
     }
 }
 
 impl IndexMut<ServiceId> for Services {
     fn index_mut(&mut self, id: ServiceId) -> &mut Service {
-        &mut self.0[id.0 as usize]
+        match &mut self.slots[id.0 as usize] {
+            Some(service) => service,
+            None => {
+                unreachable!("whoever holds an ID has it from the order, or it was asked whether it is there")
+            }
+        }
     }
 }

@@ -256,7 +256,13 @@ impl Supervisor {
         self.actions.push(Action::Exit(self.exit_code));
     }
 
-    fn announce(&mut self, level: LogLevel, message: &'static str, cause: String, consequence: &str) {
+    pub(super) fn announce(
+        &mut self,
+        level: LogLevel,
+        message: &'static str,
+        cause: String,
+        consequence: &str,
+    ) {
         let consequence = Some(consequence.to_owned());
         let tale = Tale::Message { level, message, cause: cause.clone(), consequence: consequence.clone() };
         self.remember(None, None, tale);

@@ -333,6 +333,10 @@ pub(super) enum Reason {
     NoAutostart,
     Asked(Asked),
     Shutdown,
+    /// Its configuration has changed.
+    Reconfigured,
+    /// The configuration has it no more.
+    Removed,
     /// Waits for these services.
     After(String),
     /// Waits until this address answers, and what the last probe of it said.
@@ -416,7 +420,9 @@ impl Reason {
     /// The same in one word, for programs.
     pub(super) fn cause(&self) -> Cause {
         match self {
-            Reason::NotStartedYet | Reason::NoAutostart => Cause::Configuration,
+            Reason::NotStartedYet | Reason::NoAutostart | Reason::Reconfigured | Reason::Removed => {
+                Cause::Configuration
+            }
             Reason::Asked(_) => Cause::Request,
             Reason::Shutdown => Cause::Shutdown,
             Reason::After(_) | Reason::Address { .. } => Cause::Dependency,
@@ -453,6 +459,8 @@ impl fmt::Display for Reason {
             Reason::NoAutostart => write!(f, "autostart = false"),
             Reason::Asked(Asked { verb, caller }) => write!(f, "asked by ctl {verb} ({caller})"),
             Reason::Shutdown => write!(f, "musterd is shutting down"),
+            Reason::Reconfigured => f.write_str(RECONFIGURED),
+            Reason::Removed => write!(f, "the configuration has it no more"),
             Reason::After(names) => write!(f, "waits for {names}"),
             Reason::Address { address, said } => write!(f, "waits for {address}{}", behind(said)),
             Reason::Unready { main, awaited, said } => {
@@ -492,6 +500,9 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+/// Why a service is started anew whose configuration has changed.
+pub(super) const RECONFIGURED: &str = "its configuration has changed";
 
 /// What was said last, behind what it is about.
 fn behind(said: &Option<String>) -> String {

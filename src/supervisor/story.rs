@@ -91,6 +91,15 @@ struct Follower {
     seen: u64,
 }
 
+impl Chronicle {
+    /// The service is no more.
+    pub(super) fn forget(&mut self, id: ServiceId) {
+        for services in self.followers.iter_mut().filter_map(|follower| follower.services.as_mut()) {
+            services.retain(|&service| service != id);
+        }
+    }
+}
+
 impl Supervisor {
     /// Adds to the story of a service, or of musterd itself.
     pub(super) fn remember(&mut self, id: Option<ServiceId>, pid: Option<Pid>, what: Tale) {

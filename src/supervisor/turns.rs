@@ -2,7 +2,7 @@
 
 use super::{
     ServiceId, Supervisor,
-    state::{Asked, Goal, State},
+    state::{Goal, Reason, State},
 };
 use crate::time::Time;
 
@@ -10,17 +10,22 @@ use crate::time::Time;
 pub(super) struct Turn {
     /// What comes after it and is stopped with it.
     behind: Vec<ServiceId>,
-    asked: Asked,
+    reason: Reason,
 }
 
 impl Supervisor {
     /// These services are to be stopped, or by their goal stopped and started again: each once those of them that come
     /// after it have been.
-    pub(super) fn stop_in_order(&mut self, now: Time, services: &[ServiceId], asked: Asked) {
+    pub(super) fn stop_in_order(
+        &mut self,
+        now: Time,
+        services: &[ServiceId],
+        reason: impl Fn(ServiceId) -> Reason,
+    ) {
         for &id in services {
             let dependents = self.services[id].dependents.iter().copied();
             let behind = dependents.filter(|dependent| services.contains(dependent)).collect();
-            self.turns.insert(id, Turn { behind, asked });
+            self.turns.insert(id, Turn { behind, reason: reason(id) });
         }
         self.take_turns(now);
     }
@@ -34,15 +39,15 @@ impl Supervisor {
     pub(super) fn take_turns(&mut self, now: Time) {
         loop {
             let due = self.turns.iter().filter(|(id, turn)| self.is_due(**id, &turn.behind));
-            let due: Vec<(ServiceId, Asked)> = due.map(|(&id, turn)| (id, turn.asked)).collect();
+            let due: Vec<(ServiceId, Reason)> = due.map(|(&id, turn)| (id, turn.reason.clone())).collect();
             if due.is_empty() {
                 return;
             }
-            for (id, asked) in due {
+            for (id, reason) in due {
                 self.turns.remove(&id);
                 match self.services[id].goal {
-                    Goal::Up => self.restart_asked(now, id, asked),
-                    Goal::Down => self.stop_asked(now, id, asked),
+                    Goal::Up => self.restart_wanted(now, id, reason),
+                    Goal::Down => self.stop_wanted(now, id, reason),
                 }
             }
         }

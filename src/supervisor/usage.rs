@@ -85,6 +85,11 @@ struct Asker {
 }
 
 impl Measuring {
+    /// The service is no more.
+    pub(super) fn forget(&mut self, id: ServiceId) {
+        self.askers.iter_mut().for_each(|asker| asker.services.retain(|&service| service != id));
+    }
+
     pub(super) fn needs(&self) -> Option<Look> {
         (!self.askers.is_empty()).then_some(Look::Usage)
     }

@@ -386,6 +386,7 @@ impl Sim {
                 None
             }
             Action::FlushOutput(_) => None,
+            Action::Forget(service) => Some(Event::Forgotten(service)),
             Action::Exit(code) => {
                 self.write(format!("musterd exits {code}"));
                 self.exited = Some(code);

@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod completions;
+mod manuals;
 mod protocol;
+mod tree;
 
 use std::{env, fs, path::Path};
 

@@ -6,6 +6,7 @@
 mod adoption;
 #[path = "../common/mod.rs"]
 mod common;
+mod completions;
 mod control;
 mod faults;
 mod keys;
@@ -53,6 +54,7 @@ fn main() {
         shortage::TESTS,
         output::TESTS,
         shutdown::TESTS,
+        completions::TESTS,
         control::TESTS,
         verbs::TESTS,
         siege::TESTS,

@@ -99,13 +99,16 @@ impl Manager {
     /// The service's pipes, made when they are first needed: where there are too few descriptors, those that are there
     /// go to as many services as can have all that they need.
     pub(super) fn open_outlet(&mut self, service: ServiceId) -> Result<Outlet, String> {
-        if let Some(outlet) = self.outlet(service) {
-            return Ok(outlet);
-        }
         let config = self.supervisor.config(service);
+        if let Some(outlet) = self.outlet(service) {
+            let changed = self.output.change_service(outlet, config.name.as_str(), &config.log, self.now);
+            return changed.map(|()| outlet).map_err(|error| descriptors::pipes_missing(&error));
+        }
         let added = self.output.add_service_as(config.name.as_str(), &config.log);
         let outlet = added.map_err(|error| descriptors::pipes_missing(&error))?;
-        self.outlets[service.0 as usize] = Some(outlet);
+        let at = service.0 as usize;
+        self.outlets.resize(self.outlets.len().max(at + 1), None);
+        self.outlets[at] = Some(outlet);
         Ok(outlet)
     }
 

@@ -114,7 +114,8 @@ impl Manager {
 
     /// Opens what services write into whom a musterd before this one has started: they need not be started again.
     pub(super) fn open_left(&mut self) {
-        for id in (0..self.outlets.len() as u32).map(ServiceId) {
+        let ids: Vec<ServiceId> = self.supervisor.services().map(|(id, _)| id).collect();
+        for id in ids {
             if self.output.has_left(self.supervisor.config(id).name.as_str())
                 && let Err(error) = self.open_outlet(id)
             {
@@ -146,12 +147,8 @@ impl Manager {
     /// Puts a decision among the lines of its service.
     pub(super) fn mark(&mut self, notice: &Notice) {
         let Some(name) = &notice.service else { return };
-        let Some(id) = (0..self.outlets.len() as u32)
-            .map(ServiceId)
-            .find(|&id| self.supervisor.config(id).name == *name)
-        else {
-            return;
-        };
+        let of_name = self.supervisor.services().find(|(_, config)| config.name == *name);
+        let Some((id, _)) = of_name else { return };
         let mut text = format!("{}: {}", notice.message, notice.cause);
         if let Some(consequence) = &notice.consequence {
             text.push_str("; ");
@@ -165,11 +162,10 @@ impl Manager {
     /// The lines that are asked for; `None`: there are none, and the client waits.
     fn lines(&mut self, asked: &Asked) -> Result<Option<Response>, Response> {
         let Request::Logs { names: _, after, lines, since, follow } = &asked.request else { return Ok(None) };
-        let known: Vec<&str> = (0..self.outlets.len() as u32)
-            .map(|at| self.supervisor.config(ServiceId(at)).name.as_str())
-            .collect();
+        let (ids, known): (Vec<ServiceId>, Vec<&str>) =
+            self.supervisor.services().map(|(id, config)| (id, config.name.as_str())).unzip();
         let chosen = asked.request.choose(&known)?;
-        let services: Vec<ServiceId> = chosen.into_iter().map(|at| ServiceId(at as u32)).collect();
+        let services: Vec<ServiceId> = chosen.into_iter().map(|at| ids[at]).collect();
         let since = match since.as_deref().map(humantime::parse_rfc3339).transpose() {
             Ok(since) => since,
             Err(error) => {

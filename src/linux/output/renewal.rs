@@ -1,0 +1,82 @@
+//! Services whose output goes elsewhere from now on, or that are no more. Reads no configuration.
+
+use std::{io, mem, os::fd::AsFd};
+
+use super::{End, Outlet, Output, Part};
+use crate::{
+    config::{Destination, Logging},
+    linux::{lines::Ending, render::Stream},
+    time::Time,
+};
+
+impl Output {
+    /// From now on a service's output goes where these keys say. Where musterd was not between and is not to be (`raw`,
+    /// `none`), only what is started from now on writes there.
+    ///
+    /// # Errors
+    /// No descriptor is left, or a log file cannot be opened: it stays as it was, at least in part.
+    pub fn change_service(
+        &mut self,
+        outlet: Outlet,
+        name: &str,
+        logging: &Logging,
+        now: Time,
+    ) -> io::Result<()> {
+        if self.services[outlet.0].logging == *logging {
+            return Ok(());
+        }
+        self.ended(outlet, now);
+        let ends = [(Stream::Stdout, &logging.stdout), (Stream::Stderr, &logging.stderr)];
+        for (index, (stream, destination)) in (2 * outlet.0..).zip(ends) {
+            if matches!(self.pipes[index], End::Pipe(_)) && destination.has_lines() {
+                self.redirect(index, stream, destination, logging)?;
+            } else {
+                let end = self.end(name, stream, destination, logging.overflow, index)?;
+                self.close(index);
+                self.pipes[index] = end;
+            }
+        }
+        self.history.set_limit(outlet.0, logging.memory);
+        self.services[outlet.0].logging = logging.clone();
+        Ok(())
+    }
+
+    /// The service is no more: gives out what it has left behind, and frees what it had. Its outlet may be that of
+    /// another service then.
+    pub fn remove_service(&mut self, outlet: Outlet, now: Time) {
+        self.ended(outlet, now);
+        self.tell_drops(now);
+        self.dropping.remove(&outlet.0);
+        self.close(2 * outlet.0);
+        self.close(2 * outlet.0 + 1);
+        self.await_line(outlet, None);
+        self.history.remove(outlet.0);
+        self.free.push(outlet.0);
+    }
+
+    /// The pipe stays and flows into another channel, or into the same one in another way.
+    fn redirect(
+        &mut self,
+        index: usize,
+        stream: Stream,
+        destination: &Destination,
+        logging: &Logging,
+    ) -> io::Result<()> {
+        let channel = self.channel(stream, destination)?;
+        self.give_out(index, Part::Rest(Ending::Whole));
+        let End::Pipe(pipe) = &mut self.pipes[index] else { return Ok(()) };
+        let fd = pipe.feed.read_end.as_fd();
+        self.channels[pipe.channel].remove_source(fd, index);
+        self.channels[channel].add_source(&self.epoll, fd, index, logging.overflow)?;
+        (pipe.channel, pipe.overflow) = (channel, logging.overflow);
+        Ok(())
+    }
+
+    fn close(&mut self, index: usize) {
+        if let End::Pipe(pipe) = mem::replace(&mut self.pipes[index], End::Gone) {
+            let channel = &mut self.channels[pipe.channel];
+            channel.remove_source(pipe.feed.read_end.as_fd(), index);
+            channel.set_due(index, pipe.due, None);
+        }
+    }
+}
