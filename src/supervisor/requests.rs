@@ -3,7 +3,7 @@
 use super::{
     Action, Caller, ClientId, ServiceId, Supervisor,
     probe::ProbeRun,
-    state::{Asked, Goal, Reason, State},
+    state::{Asked, Goal, Reason, Seek, State},
     story::Tale,
 };
 use crate::{
@@ -249,9 +249,9 @@ impl Supervisor {
 
     /// Calls the roll for one service without waiting for its interval, and asks whether it is well.
     fn check_now(&mut self, now: Time, id: ServiceId) {
-        if matches!(self.services[id].state, State::Backoff { .. }) {
+        if matches!(self.services[id].state, State::Backoff { .. }) && !self.services[id].is_single_run() {
             // Perhaps somebody has started it meanwhile.
-            return self.pursue(now, id);
+            return self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
         }
         if self.services[id].has_processes() {
             self.services[id].check_due = true;
