@@ -32,6 +32,7 @@ use super::{
     log::{Log, wall_clock},
     named,
     notify::Notifier,
+    oom::OomKills,
     output::{Outlet, Output},
     probes::Probes,
     record::{Entry, Record, Store},
@@ -110,6 +111,7 @@ struct Manager {
     followers: logs::Followers,
     rest: logs::Rest,
     probes: Probes,
+    oom_kills: OomKills,
     notifier: Notifier,
     /// The terminal, while a service has it.
     lent: Option<Lent>,
@@ -197,6 +199,7 @@ impl Manager {
             followers: logs::Followers::default(),
             rest: logs::Rest::default(),
             probes: Probes::default(),
+            oom_kills: OomKills::new(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
             has_acted: false,
@@ -371,6 +374,7 @@ impl Manager {
     /// musterd has it now.
     fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
         let Ended { id: process, exit, watched, session_empty } = *ended;
+        let exit = self.oom_kills.judge(exit);
         tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
         if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
             lent.take_back();
@@ -453,6 +457,8 @@ impl Manager {
                     self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
                     let named = named::read(&self.supervisor.wanted(), clock);
+                    // Who was killed before is not who will be killed.
+                    self.oom_kills.forget();
                     let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
                     self.reserve.refill();
                     match scanned {

@@ -21,6 +21,7 @@ mod message;
 mod missing;
 mod named;
 pub mod notify;
+mod oom;
 pub mod output;
 pub mod paths;
 pub mod pidfile;
