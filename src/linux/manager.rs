@@ -174,7 +174,7 @@ impl Manager {
             .map(|(name, entry)| (name, Recorded { main: entry.main, restarts: entry.restarts }))
             .collect();
         let boot = wall_clock().checked_sub(now.since_boot()).unwrap_or(std::time::UNIX_EPOCH);
-        let place = Place { pid: own_pid(), is_init: setup.is_init };
+        let place = Place { pid: own_pid(), parent: parent_pid(), is_init: setup.is_init };
         Ok(Manager {
             supervisor: Supervisor::new(config, place, &record, now, boot),
             loaded,
@@ -636,6 +636,11 @@ fn no_colours() -> bool {
 
 fn own_pid() -> Pid {
     rustix::process::getpid().as_raw_pid()
+}
+
+/// The parent's; 0 where that lies outside the PID namespace.
+fn parent_pid() -> Pid {
+    rustix::process::getppid().map_or(0, |parent| parent.as_raw_pid())
 }
 
 /// The PID in a token.
