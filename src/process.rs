@@ -31,6 +31,8 @@ pub enum Exit {
         /// Whether the kernel wrote a core file.
         core: bool,
     },
+    /// SIGKILL ended it, and the kernel has killed somebody since memory was out: probably this one.
+    OutOfMemory,
     /// Only its parent knows, and that is not musterd.
     Unknown,
 }
@@ -45,7 +47,7 @@ impl Exit {
     pub fn code(self) -> Option<i32> {
         match self {
             Exit::Code(code) => Some(code),
-            Exit::Signal { .. } | Exit::Unknown => None,
+            Exit::Signal { .. } | Exit::OutOfMemory | Exit::Unknown => None,
         }
     }
 
@@ -55,6 +57,7 @@ impl Exit {
             Exit::Signal { number, .. } => Some(
                 Signal::try_from(number).map_or_else(|_| number.to_string(), |signal| signal.to_string()),
             ),
+            Exit::OutOfMemory => Some(Signal::SIGKILL.to_string()),
             Exit::Code(_) | Exit::Unknown => None,
         }
     }
@@ -79,6 +82,7 @@ impl fmt::Display for Exit {
                 }
                 Ok(())
             }
+            Exit::OutOfMemory => write!(f, "killed by SIGKILL (probably as memory was out)"),
             Exit::Unknown => write!(f, "ended"),
         }
     }

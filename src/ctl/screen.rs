@@ -1,7 +1,7 @@
 //! The terminal while it shows what changes: its modes, its size, its keys. Knows no service.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -48,11 +48,8 @@ impl Screen {
     /// Takes the terminal, and the signals that would leave it as it is.
     ///
     /// # Errors
-    /// stdout is no terminal, or cannot be written to.
+    /// The terminal cannot be written to.
     pub(super) fn enter() -> io::Result<Self> {
-        if !io::stdout().is_terminal() {
-            return Err(io::Error::other("stdout is no terminal"));
-        }
         let mut heard = SigSet::empty();
         for signal in [
             Signal::SIGINT,

@@ -1,6 +1,10 @@
 //! `musterd ctl status --watch`: the table in place, anew each second, until somebody quits. Survives the manager.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    time::Duration,
+};
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -8,7 +12,7 @@ use rustix::{
 };
 
 use super::{
-    STATUS_LIMIT, UNWRITTEN,
+    MISUSE, STATUS_LIMIT, UNWRITTEN,
     answer::{self, Form, Shown},
     ask,
     client::{Conversation, Failure, Where},
@@ -61,6 +65,10 @@ pub(super) fn run(place: &Where, request: Request, look: Look) -> Shown {
         request,
     };
     // A name that no service has, and a manager that never was there, are told as ever.
+    if !io::stdout().is_terminal() {
+        let errors = vec!["cannot watch: stdout is no terminal".to_owned()];
+        return Shown { errors, code: MISUSE, ..Shown::default() };
+    }
     if let Err(shown) = watch.begin() {
         return shown;
     }

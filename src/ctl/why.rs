@@ -93,7 +93,7 @@ pub(super) fn told(what: &What, pid: Option<i32>) -> String {
 
 fn ended(exit: &ExitWords) -> String {
     let core = if exit.core { " (core dumped)" } else { "" };
-    let memory = if exit.oom { " (out of memory)" } else { "" };
+    let memory = if exit.oom { " (probably as memory was out)" } else { "" };
     match exit {
         ExitWords { code: Some(code), .. } => format!("exited {code}"),
         ExitWords { signal: Some(signal), .. } => format!("killed by {signal}{core}{memory}"),

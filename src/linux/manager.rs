@@ -32,6 +32,7 @@ use super::{
     log::{Log, wall_clock},
     named,
     notify::Notifier,
+    oom::OomKills,
     output::{Outlet, Output},
     probes::Probes,
     record::{Entry, Record, Store},
@@ -111,8 +112,8 @@ struct Manager {
     /// For looking at the processes, however many descriptors services and clients have.
     reserve: Reserve,
     followers: logs::Followers,
-    rest: logs::Rest,
     probes: Probes,
+    oom_kills: OomKills,
     notifier: Notifier,
     /// The terminal, while a service has it.
     lent: Option<Lent>,
@@ -155,7 +156,7 @@ impl Manager {
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
         let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
-        descriptors::warn_if_few(config.services.len());
+        descriptors::warn_if_few(&config.services);
         if !no_colours() {
             output.allow_colours();
         }
@@ -176,7 +177,7 @@ impl Manager {
             .map(|(name, entry)| (name, Recorded { main: entry.main, restarts: entry.restarts }))
             .collect();
         let boot = wall_clock().checked_sub(now.since_boot()).unwrap_or(std::time::UNIX_EPOCH);
-        let place = Place { pid: own_pid(), is_init: setup.is_init };
+        let place = Place { pid: own_pid(), parent: parent_pid(), is_init: setup.is_init };
         Ok(Manager {
             supervisor: Supervisor::new(config, place, &record, now, boot),
             loaded,
@@ -198,8 +199,8 @@ impl Manager {
             outlets: Vec::new(),
             reserve,
             followers: logs::Followers::default(),
-            rest: logs::Rest::default(),
             probes: Probes::default(),
+            oom_kills: OomKills::new(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
             has_acted: false,
@@ -213,6 +214,7 @@ impl Manager {
     fn run(&mut self) -> u8 {
         self.survive(|manager| {
             manager.open_left();
+            manager.output.resume(manager.now);
             manager.feed(Event::Tick);
             manager.look_around();
         });
@@ -246,7 +248,6 @@ impl Manager {
         // An interrupted wait is one without events.
         let came = self.epoll.wait(&mut events, timeout).unwrap_or(0);
         self.now = clock();
-        self.end_rest();
         self.take_in(&events[..came]);
         self.look_around();
         if self.next_deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -284,7 +285,6 @@ impl Manager {
         let deadline = [
             self.next_deadline(),
             self.output.next_deadline(),
-            self.rest.until(),
             self.endpoint.next_deadline(),
             self.probes.next_deadline(),
         ];
@@ -327,9 +327,9 @@ impl Manager {
                 control.ready(&self.epoll, data, self.now);
             }
         }
-        if tagged(OUTPUT).next().is_some() {
+        if tagged(OUTPUT).next().is_some() || self.output.is_due(self.now) {
             self.tell_mains();
-            self.read_output();
+            self.output.ready(self.now);
             self.tell_lines();
         }
         if let Some(folder) = self.endpoint.tick(&self.epoll, self.now)
@@ -378,6 +378,7 @@ impl Manager {
     /// musterd has it now.
     fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
         let Ended { id: process, exit, watched, session_empty } = *ended;
+        let exit = self.oom_kills.judge(exit);
         tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
         if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
             lent.take_back();
@@ -464,6 +465,8 @@ impl Manager {
                     self.reserve.release();
                     // Before the table: a process that a pidfile names is in it then.
                     let named = named::read(&self.supervisor.wanted(), clock);
+                    // Who was killed before is not who will be killed.
+                    self.oom_kills.forget();
                     let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
                     self.reserve.refill();
                     match scanned {
@@ -644,6 +647,11 @@ fn no_colours() -> bool {
 
 fn own_pid() -> Pid {
     rustix::process::getpid().as_raw_pid()
+}
+
+/// The parent's; 0 where that lies outside the PID namespace.
+fn parent_pid() -> Pid {
+    rustix::process::getppid().map_or(0, |parent| parent.as_raw_pid())
 }
 
 /// The PID in a token.

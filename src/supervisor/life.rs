@@ -26,7 +26,7 @@ impl Supervisor {
                 Reason::Gone(gone)
             }
             (Some(_), _) => service.reason.clone(),
-            (None, _) => Reason::Sought,
+            (None, _) => service.asked_or(Reason::Sought),
         };
         self.set(now, id, State::Seeking(seek), reason);
     }
@@ -39,7 +39,8 @@ impl Supervisor {
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
             self.forget_usage(id);
-            self.set(now, id, State::Spawning, Reason::Spawning);
+            let reason = self.services[id].asked_or(Reason::Spawning);
+            self.set(now, id, State::Spawning, reason);
             self.actions.push(Action::Spawn { service: id, purpose: Purpose::Start });
         }
     }

@@ -1,5 +1,7 @@
 //! Whether what ended is started again, and when a service is given up.
 
+use nix::sys::signal::Signal;
+
 use super::{
     ServiceId, Supervisor,
     service::{Cause, Service},
@@ -48,7 +50,7 @@ fn of_end(service: &ServiceConfig, exit: Exit) -> Verdict {
 pub(super) fn is_success(service: &ServiceConfig, exit: Exit) -> bool {
     match exit {
         Exit::Code(code) => u8::try_from(code).is_ok_and(|code| service.success_codes.contains(&code)),
-        Exit::Signal { .. } | Exit::Unknown => false,
+        Exit::Signal { .. } | Exit::OutOfMemory | Exit::Unknown => false,
     }
 }
 
@@ -62,6 +64,7 @@ pub(super) fn exit_code(exit: Exit) -> u8 {
         Exit::Signal { number, .. } => {
             u8::try_from(number).map_or(u8::MAX, |number| number.saturating_add(128))
         }
+        Exit::OutOfMemory => 128 + Signal::SIGKILL as u8,
         Exit::Unknown => UNKNOWN,
     }
 }

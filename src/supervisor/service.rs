@@ -308,6 +308,11 @@ impl Service {
         }
     }
 
+    /// Why it is being started: somebody asked for that, or this.
+    pub(super) fn asked_or(&self, other: Reason) -> Reason {
+        if matches!(self.reason, Reason::Asked(_)) { self.reason.clone() } else { other }
+    }
+
     /// Why it has to be started.
     pub(super) fn cause_text(&self) -> String {
         match &self.cause {

@@ -1,7 +1,5 @@
 //! What clients are told of the services: puts into words what is known. Changes nothing.
 
-use std::time::Duration;
-
 use super::{
     Probing, ServiceId, Supervisor,
     probe::ProbeRun,
@@ -58,9 +56,8 @@ impl Supervisor {
     }
 
     fn wall_clock(&self, at: Time) -> String {
-        let at = at.since_boot();
-        let whole = Duration::from_secs(at.as_secs());
-        humantime::format_rfc3339_seconds(self.boot.checked_add(whole).unwrap_or(self.boot)).to_string()
+        let at = self.boot.checked_add(at.since_boot()).unwrap_or(self.boot);
+        humantime::format_rfc3339_seconds(at).to_string()
     }
 
     /// For what may happen more than once a second.

@@ -241,5 +241,6 @@ impl Supervisor {
 }
 
 fn exit_words(exit: Exit) -> ExitWords {
-    ExitWords { code: exit.code(), signal: exit.signal_name(), core: exit.dumped_core(), oom: false }
+    let oom = exit == Exit::OutOfMemory;
+    ExitWords { code: exit.code(), signal: exit.signal_name(), core: exit.dumped_core(), oom }
 }

@@ -19,8 +19,8 @@ use crate::common::wait;
 
 /// A program at a terminal; killed with the test.
 pub(crate) struct Screen {
-    master: File,
-    child: Child,
+    pub(crate) master: File,
+    pub(crate) child: Child,
     seen: String,
     all: String,
 }

@@ -26,6 +26,7 @@ mod shortage;
 mod shutdown;
 mod siege;
 mod slow;
+mod stories;
 mod surroundings;
 mod terminal;
 mod traps;
@@ -57,6 +58,7 @@ fn main() {
         completions::TESTS,
         control::TESTS,
         verbs::TESTS,
+        stories::TESTS,
         siege::TESTS,
         surroundings::TESTS,
         terminal::TESTS,
