@@ -299,6 +299,11 @@ impl Supervisor {
         self.services[id].main().map(|main| main.id.pid)
     }
 
+    /// Whether nothing of a service runs and nothing is about to.
+    pub fn is_at_rest(&self, id: ServiceId) -> bool {
+        self.services[id].state.is_at_rest()
+    }
+
     /// The main process of each service that has one, and its restarts: what a record must hold.
     pub fn mains(&self) -> impl Iterator<Item = (&str, Recorded)> {
         self.services.iter().filter_map(|service| {
