@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     log::wall_clock,
-    manager::clock,
+    manager::{clock, parent_pid},
     named,
     paths::Roots,
     record::Store,
@@ -83,7 +83,7 @@ pub fn plan(config: &Config) -> io::Result<Plan> {
         .map_err(cannot("look at the processes"))?
         .with_users(config.services.iter().any(|service| service.matching.needs_users()));
     let pid = rustix::process::getpid().as_raw_pid();
-    let place = Place { pid, is_init: pid == 1 };
+    let place = Place { pid, parent: parent_pid(), is_init: pid == 1 };
     let boot = wall_clock().checked_sub(now.since_boot()).unwrap_or(UNIX_EPOCH);
     let mut unordered = config.clone();
     for service in &mut unordered.services {

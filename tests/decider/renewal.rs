@@ -166,7 +166,7 @@ fn loaded(set: &[&str]) -> (Config, Written) {
 #[test]
 fn a_difference_says_what_follows_for_what_runs() {
     let (old, written) = loaded(&["web.start=/srv/web", "web.backoff.max=9s", "gone.start=/srv/gone"]);
-    let place = Place { pid: 1, is_init: true };
+    let place = Place { pid: 1, parent: 0, is_init: true };
     let (now, boot) = (Time::from_boot(Duration::from_secs(1)), SystemTime::UNIX_EPOCH);
     let mut musterd = Supervisor::new(&old, place, &HashMap::new(), now, boot);
     musterd.step(now, Event::Tick);
