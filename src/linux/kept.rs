@@ -9,23 +9,22 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::OwnedFd,
         unix::fs::{FileExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     rc::Rc,
-    sync::atomic::Ordering::SeqCst,
 };
 
 use nix::{errno::Errno, libc::O_NOFOLLOW, unistd::read};
 use rustix::pipe::{SpliceFlags, splice};
 
-use super::{
-    kept_page::{self as at, Page},
-    kept_queue::KeptQueue,
-    lines::LONGEST,
-    paths::open_folder,
-};
+mod page;
+mod queue;
+
+use self::page::{PIPES, Page, QUEUES};
+pub(super) use self::queue::KeptQueue;
+use super::{lines::LONGEST, paths::open_folder};
 
 /// What is kept of all pipes and queues.
 pub(super) struct Kept {
@@ -46,15 +45,15 @@ impl Kept {
     /// It cannot be made, or the disk is full.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         open_folder(folder, rustix::process::geteuid().as_raw(), 0o700)?;
-        let page = Page::open(&open(&folder.join("page"))?)?;
+        let page = Page::open(&open_own(&folder.join("page"))?)?;
         page.recover();
         Ok(Self {
             folder: folder.to_owned(),
             page: Rc::new(page),
-            inbox: open(&folder.join("inbox"))?,
-            partials: open(&folder.join("partials"))?,
-            pipes: Names::open(folder.join("pipes"), at::PIPES)?,
-            queues: Names::open(folder.join("queues"), at::QUEUES)?,
+            inbox: open_own(&folder.join("inbox"))?,
+            partials: open_own(&folder.join("partials"))?,
+            pipes: Names::open(folder.join("pipes"), PIPES)?,
+            queues: Names::open(folder.join("queues"), QUEUES)?,
         })
     }
 
@@ -67,7 +66,7 @@ impl Kept {
     pub(super) fn queue(&mut self, name: &str) -> Option<KeptQueue> {
         let place = self.queues.place(name)?;
         let path = self.folder.join(format!("queue-{place}"));
-        KeptQueue::new(Rc::clone(&self.page), place, open(&path).ok()?, path)
+        KeptQueue::new(Rc::clone(&self.page), place, open_own(&path).ok()?, path)
     }
 
     /// The line that had begun in a pipe.
@@ -132,7 +131,7 @@ fn partial_at(pipe: usize, half: usize) -> u64 {
 }
 
 /// Opens a file of ours for both, and makes it where there is none.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+fn open_own(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -173,26 +172,6 @@ impl Names {
         file.write_all(format!("{name}\n").as_bytes()).ok()?;
         self.known.push(name);
         Some(self.known.len() - 1)
-    }
-}
-
-/// Whether two descriptors' kinds and places are the same file, and which: (device, inode).
-pub(super) fn file_of(fd: impl AsFd) -> Option<(u64, u64)> {
-    let found = nix::sys::stat::fstat(fd).ok()?;
-    let kind = nix::sys::stat::SFlag::from_bits_truncate(found.st_mode) & nix::sys::stat::SFlag::S_IFMT;
-    (kind == nix::sys::stat::SFlag::S_IFREG).then_some((found.st_dev, found.st_ino))
-}
-
-impl Page {
-    /// Runs `move_in`, which moves bytes of this pipe into the inbox and counts them where it is told.
-    fn receive<T>(&self, pipe: usize, move_in: impl FnOnce(&mut u64) -> T) -> T {
-        self.cell(at::INBOX_END).store(0, SeqCst);
-        self.cell(at::INBOX_PIPE).store(pipe as u64, SeqCst);
-        self.lend(at::INBOX_END, move_in)
-    }
-
-    fn received(&self) -> (usize, usize) {
-        (self.get(at::INBOX_PIPE), self.get(at::INBOX_END))
     }
 }
 
