@@ -10,13 +10,18 @@ use std::{
     io::{self, Write},
     os::{
         fd::OwnedFd,
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use nix::{errno::Errno, libc::O_NOFOLLOW, unistd::read};
+use nix::{
+    errno::Errno,
+    libc::O_NOFOLLOW,
+    sys::statfs::{TMPFS_MAGIC, statfs},
+    unistd::read,
+};
 use rustix::pipe::{SpliceFlags, splice};
 
 mod page;
@@ -39,11 +44,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What is kept in this folder, which is musterd's own; made where there is none.
+    /// What is kept of the musterd with this runtime folder; made where there is none.
     ///
     /// # Errors
     /// It cannot be made, or the disk is full.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(runtime: &Path) -> io::Result<Self> {
+        let folder = &in_memory(runtime)?;
         open_folder(folder, rustix::process::geteuid().as_raw(), 0o700)?;
         let page = Page::open(&open_own(&folder.join("page"))?)?;
         page.recover();
@@ -126,6 +132,18 @@ impl Kept {
     }
 }
 
+/// A folder in memory: who writes much to a disk is made to wait for it. That is the runtime folder as a rule, or else
+/// /dev/shm.
+fn in_memory(runtime: &Path) -> io::Result<PathBuf> {
+    let is_in_memory = |path: &Path| statfs(path).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+    let shared = Path::new("/dev/shm");
+    if is_in_memory(runtime) || !is_in_memory(shared) {
+        return Ok(runtime.join("kept"));
+    }
+    let found = fs::metadata(runtime)?;
+    Ok(shared.join(format!("musterd-{}-{:x}-{:x}", found.uid(), found.dev(), found.ino())))
+}
+
 fn partial_at(pipe: usize, half: usize) -> u64 {
     ((2 * pipe + half) * LONGEST) as u64
 }
@@ -182,6 +200,7 @@ mod tests {
     #[test]
     fn what_was_read_is_there_until_it_is_committed() {
         let folder = std::env::temp_dir().join(format!("musterd-kept-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
         let (from, to) = nix::unistd::pipe().unwrap();
         let mut buffer = [0; 64];
         let mut kept = Kept::open(&folder).unwrap();
@@ -198,6 +217,7 @@ mod tests {
         assert_eq!(kept.left(&mut buffer), None);
         assert_eq!((kept.partial(db), kept.partial(web)), (b"tw".to_vec(), Vec::new()));
         kept.forget();
-        assert!(!folder.exists());
+        assert!(!in_memory(&folder).unwrap().exists());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
