@@ -17,6 +17,7 @@ mod health;
 mod life;
 mod matching;
 mod named;
+mod neighbours;
 mod notify;
 mod order;
 mod pattern;
@@ -75,6 +76,8 @@ const SCAN_PAUSE: Duration = Duration::from_secs(1);
 pub struct Place {
     /// musterd's own PID.
     pub pid: Pid,
+    /// Its parent's; 0 where that lies outside the PID namespace.
+    pub parent: Pid,
     /// Whether it is PID 1: then every process of the PID namespace is its own in the end.
     pub is_init: bool,
 }
@@ -98,7 +101,7 @@ pub struct Supervisor {
     orphans: HashMap<Pid, Option<ServiceId>>,
     /// Processes of a service's name that left its session: on their own.
     apart: HashMap<ProcessId, ServiceId>,
-    /// The sessions of probes that run, or that may have left processes there, by their leaders' PIDs.
+    /// The sessions of probes and reload commands that run, or that may have left processes there, by their leaders' PIDs.
     probed: HashMap<Pid, Probed>,
     /// What must be looked at to know whether probes that ended left anybody.
     probes_left: Option<Look>,
@@ -122,6 +125,8 @@ pub struct Supervisor {
     measuring: Measuring,
     phase: Phase,
     place: Place,
+    /// Whether it was looked for other musterds.
+    knows_neighbours: bool,
     /// Until then no table is asked for, since the last one could not be read.
     blind_until: Option<Time>,
     /// Why the last one could not be read, as it was told.
@@ -172,6 +177,7 @@ impl Supervisor {
             measuring: Measuring::default(),
             phase: Phase::Beginning,
             place,
+            knows_neighbours: false,
             blind_until: None,
             blind_told: None,
             shutdown_timeout: config.manager.shutdown_timeout,
