@@ -4,6 +4,7 @@ use super::{
     Action, Caller, ClientId, ServiceId, Supervisor,
     probe::ProbeRun,
     state::{Asked, Goal, Reason, State},
+    status::Depth,
     story::Tale,
 };
 use crate::{
@@ -56,10 +57,14 @@ impl Supervisor {
         let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
         let (awaited, waits) = match request {
             Request::Status { measured: true, detail, .. } => {
-                return self.asked_measured(now, client, services, detail);
+                let depth = if detail { Depth::Everything } else { Depth::History };
+                return self.asked_measured(now, client, services, depth);
             }
             Request::Status { measured: false, detail, .. } => {
-                return self.reply(client, self.statuses(now, &services, detail));
+                return self.reply(
+                    client,
+                    self.statuses(now, &services, if detail { Depth::Everything } else { Depth::State }),
+                );
             }
             Request::Why { .. } => {
                 let response = match services.as_slice() {
@@ -119,7 +124,7 @@ impl Supervisor {
         if waits {
             self.waiters.push(Waiter { client, services, awaited });
         } else {
-            self.reply(client, self.statuses(now, &services, false));
+            self.reply(client, self.statuses(now, &services, Depth::State));
         }
     }
 
@@ -257,7 +262,7 @@ impl Supervisor {
             let response = match awaited {
                 Awaited::Deeds { failures, .. } if !failures.is_empty() => Response::Failed { failures },
                 Awaited::Deeds { .. } | Awaited::Goal(_) | Awaited::Checks => {
-                    self.statuses(now, &services, false)
+                    self.statuses(now, &services, Depth::State)
                 }
             };
             self.reply(client, response);
