@@ -75,7 +75,7 @@ struct Machine {
 impl Machine {
     fn new(services: usize) -> Self {
         let config = config(services);
-        let place = Place { pid: 1, is_init: true };
+        let place = Place { pid: 1, parent: 0, is_init: true };
         let supervisor = Supervisor::new(&config, place, &HashMap::new(), Time::ZERO, SystemTime::UNIX_EPOCH);
         Self { supervisor, services, now: Time::ZERO }
     }

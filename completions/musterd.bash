@@ -9,11 +9,13 @@ _musterd() {
     for ((at = 1; at < COMP_CWORD; at++)); do
         word=${COMP_WORDS[at]}
         case "$place $word" in
-            'musterd -c' | 'musterd --config' | 'musterd --only' | 'musterd --without' | 'musterd --set' | 'musterd --socket' | 'musterd --log-level' | 'musterd --main' | 'musterd check -c' | 'musterd check --config' | 'musterd check --only' | 'musterd check --without' | 'musterd check --set' | 'musterd check --socket' | 'musterd check --log-level' | 'musterd check --main' | 'musterd ctl --socket' | 'musterd ctl status --socket' | 'musterd ctl why --socket' | 'musterd ctl events --socket' | 'musterd ctl health --socket' | 'musterd ctl start --timeout' | 'musterd ctl start --socket' | 'musterd ctl stop --timeout' | 'musterd ctl stop --socket' | 'musterd ctl restart --timeout' | 'musterd ctl restart --socket' | 'musterd ctl reload --timeout' | 'musterd ctl reload --socket' | 'musterd ctl signal --socket' | 'musterd ctl check --timeout' | 'musterd ctl check --socket' | 'musterd ctl logs -n' | 'musterd ctl logs --lines' | 'musterd ctl logs --since' | 'musterd ctl logs --socket' | 'musterd ctl reopen --socket' | 'musterd ctl log-level --socket' | 'musterd ctl shutdown --socket' | 'musterd probe --timeout' | 'musterd probe --status')
+            'musterd -c' | 'musterd --config' | 'musterd --only' | 'musterd --without' | 'musterd --set' | 'musterd --socket' | 'musterd --log-level' | 'musterd --main' | 'musterd check -c' | 'musterd check --config' | 'musterd check --only' | 'musterd check --without' | 'musterd check --set' | 'musterd check --socket' | 'musterd check --log-level' | 'musterd check --main' | 'musterd ctl --socket' | 'musterd ctl status --socket' | 'musterd ctl why --socket' | 'musterd ctl events --socket' | 'musterd ctl health --socket' | 'musterd ctl start --timeout' | 'musterd ctl start --socket' | 'musterd ctl stop --timeout' | 'musterd ctl stop --socket' | 'musterd ctl restart --timeout' | 'musterd ctl restart --socket' | 'musterd ctl reload --timeout' | 'musterd ctl reload --socket' | 'musterd ctl signal --socket' | 'musterd ctl check --timeout' | 'musterd ctl check --socket' | 'musterd ctl logs -n' | 'musterd ctl logs --lines' | 'musterd ctl logs --since' | 'musterd ctl logs --socket' | 'musterd ctl reopen --socket' | 'musterd ctl log-level --socket' | 'musterd ctl shutdown --socket' | 'musterd probe --timeout' | 'musterd probe --status' | 'musterd ctl signal _ --socket')
                 ((++at == COMP_CWORD)) && value="$place $word"
                 [[ $word == --socket ]] && socket=(--socket "${COMP_WORDS[at]}") ;;
             'musterd check' | 'musterd ctl' | 'musterd ctl status' | 'musterd ctl why' | 'musterd ctl events' | 'musterd ctl health' | 'musterd ctl start' | 'musterd ctl stop' | 'musterd ctl restart' | 'musterd ctl reload' | 'musterd ctl signal' | 'musterd ctl check' | 'musterd ctl logs' | 'musterd ctl reopen' | 'musterd ctl log-level' | 'musterd ctl shutdown' | 'musterd probe' | 'musterd schema')
                 place="$place $word" ;;
+            'musterd ctl signal -'*)  ;;
+            'musterd ctl signal '*) place='musterd ctl signal _' ;;
         esac
     done
     if [[ $value ]]; then
@@ -41,6 +43,7 @@ _musterd() {
             'musterd ctl reopen --socket') kind=files ;;
             'musterd ctl log-level --socket') kind=files ;;
             'musterd ctl shutdown --socket') kind=files ;;
+            'musterd ctl signal _ --socket') kind=files ;;
         esac
     else
         case $place in
@@ -63,6 +66,7 @@ _musterd() {
             'musterd ctl shutdown') options='--socket -h --help' ;;
             'musterd probe') options='--timeout --status -h --help -V --version' ;;
             'musterd schema') options='-h --help -V --version' ;;
+            'musterd ctl signal _') options='--socket -h --help'; kind=services ;;
         esac
     fi
     if [[ $current == -* && ! $value ]]; then

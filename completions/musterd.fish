@@ -12,12 +12,16 @@ function __musterd_proposals
     while test $at -le (count $tokens)
         set -l word $tokens[$at]
         switch "$place $word"
-            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl why --socket' 'musterd ctl events --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status'
+            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl why --socket' 'musterd ctl events --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status' 'musterd ctl signal _ --socket'
                 set at (math $at + 1)
                 test $at -gt (count $tokens); and set value "$place $word"
                 test $word = --socket -a -z "$value"; and set socket --socket $tokens[$at]
             case 'musterd check' 'musterd ctl' 'musterd ctl status' 'musterd ctl why' 'musterd ctl events' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl reload' 'musterd ctl signal' 'musterd ctl check' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl shutdown' 'musterd probe' 'musterd schema'
                 set place "$place $word"
+            case 'musterd ctl signal -*'
+                
+            case 'musterd ctl signal *'
+                set place 'musterd ctl signal _'
         end
         set at (math $at + 1)
     end
@@ -70,6 +74,8 @@ function __musterd_proposals
             case 'musterd ctl log-level --socket'
                 set kind files
             case 'musterd ctl shutdown --socket'
+                set kind files
+            case 'musterd ctl signal _ --socket'
                 set kind files
         end
     else
@@ -148,6 +154,10 @@ function __musterd_proposals
             case 'musterd schema'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'
+            case 'musterd ctl signal _'
+                string match -q -- '-*' $current
+                and printf '%s\t%s\n' '--socket' 'The manager\'s socket [env: MUSTERD_SOCKET]' '-h' 'Print help' '--help' 'Print help'
+                set kind services
         end
     end
     switch "$kind"

@@ -3,9 +3,12 @@
 
 use crate::{
     config::fuzzing::{command, config_file, config_set},
-    linux::fuzzing::{
-        notification, output_lines, passwd, pidfile, proc_children, proc_cmdline, proc_environ, proc_stat,
-        proc_status, record,
+    linux::{
+        control::fuzzing::conversation,
+        fuzzing::{
+            notification, output_lines, passwd, pidfile, proc_children, proc_cmdline, proc_environ,
+            proc_stat, proc_status, record,
+        },
     },
     probe::http,
     protocol::{Request, Response},
@@ -21,6 +24,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("command", command),
     ("config_file", config_file),
     ("config_set", config_set),
+    ("conversation", conversation),
     ("http_answer", http_answer),
     ("names", names),
     ("notification", notification),
@@ -34,6 +38,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("proc_status", proc_status),
     ("record", record),
     ("request", request),
+    ("response", response),
 ];
 
 /// Gives the input to the check of this name; false where there is none.
@@ -57,6 +62,16 @@ fn http_answer(input: &[u8]) {
     }
     let behind = [b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", input].concat();
     assert_eq!(http::status(&behind), whole);
+}
+
+/// What a stranger's manager says is understood in the words of this version or not at all, and says the same when it is
+/// written and read again.
+fn response(input: &[u8]) {
+    if let Ok(response) = Response::parse(input) {
+        let line = response.to_line();
+        let again = Response::parse(&line);
+        assert_eq!(again.map(|again| again.to_line()), Ok(line), "{response:?}");
+    }
 }
 
 /// A request says the same when it is written and read again; it names services that there are.

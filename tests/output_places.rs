@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::{
+    cell::Cell,
     fs::{self, File, OpenOptions},
     io::{Read, Write},
     os::{
@@ -67,9 +68,12 @@ fn take(mut from: &File) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// A turn of the loop, longer after the one before it than pipes rest.
 fn turn(output: &mut Output) {
-    output.ready(at(0));
-    output.flush(at(0));
+    thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
+    let now = at(NOW.replace(NOW.get() + 2));
+    output.ready(now);
+    output.flush(now);
 }
 
 /// A folder of the test's own, gone with it.
@@ -343,4 +347,80 @@ fn what_is_written_while_there_is_no_musterd_is_read_by_the_next_one() {
     service.write_all(b"after\n").unwrap();
     turn(&mut output);
     assert_eq!(take(&read_end), "web     | meanwhile\nweb     | after\n");
+}
+
+#[test]
+fn a_pipe_that_is_written_to_all_the_time_rests() {
+    let (read_end, write_end) = pipe();
+    let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+    let web = output.add_service("web").unwrap();
+    let mut service = writer(output.stdout(web));
+    let after = |microseconds| Time::from_boot(Duration::from_micros(microseconds));
+    let is_told = |output: &Output| is_ready(output.as_fd(), PollFlags::IN);
+    for time in [10_000, 10_100] {
+        service.write_all(b"line\n").unwrap();
+        assert!(is_told(&output), "a lone line waits for nothing");
+        output.ready(after(time));
+    }
+    service.write_all(b"line\n").unwrap();
+    assert!(!is_told(&output) && !output.is_due(after(11_000)), "it is not watched");
+    assert_eq!(output.next_deadline(), Some(after(11_100)));
+    assert_eq!(output.ready(after(11_100)), 5);
+    // Nothing comes any more.
+    (12..14).for_each(|time| assert_eq!(output.ready(after(time * 1000 + 500)), 0));
+    assert_eq!(output.next_deadline(), None);
+    service.write_all(b"line\n").unwrap();
+    assert!(is_told(&output), "it is watched again");
+    output.ready(after(20_000));
+    output.flush(after(20_000));
+    assert_eq!(take(&read_end), "web     | line\n".repeat(4));
+}
+
+#[test]
+fn what_was_read_and_not_written_is_written_by_the_next_one() {
+    let folder = Folder::new("kept");
+    let (read_end, write_end) = pipe();
+    let log_file = Destination::File(LogFile { path: folder.0.join("log"), max_size: 1 << 20, keep: 1 });
+    let logging = Logging { stderr: log_file, ..Logging::default() };
+    let begin = || {
+        let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+        output.keep_fifos(&folder.0, ["web"].into_iter()).unwrap();
+        let web = output.add_service_as("web", &logging).unwrap();
+        output.resume(at(0));
+        (output, web)
+    };
+    let (mut output, web) = begin();
+    let mut service = File::from(output.stdout(web).try_clone_to_owned().unwrap());
+    let mut errors = File::from(output.stderr(web).try_clone_to_owned().unwrap());
+    // More than the pipe to the reader holds.
+    let count = 3000;
+    let mut text = String::new();
+    for number in 0..count {
+        writeln!(service, "line {number:060}").unwrap();
+        if number % 100 == 0 {
+            write!(errors, "{number} ").unwrap();
+            turn(&mut output);
+        }
+        // One after the other is killed; each stops where it is.
+        if number % 500 == 250 {
+            service.write_all(b"line").unwrap();
+            turn(&mut output);
+            (output, _) = begin();
+            service.write_all(b" of two\n").unwrap();
+        }
+        if number % 1000 == 999 {
+            text += &take(&read_end);
+        }
+    }
+    writeln!(errors).unwrap();
+    for _ in 0..50 {
+        turn(&mut output);
+        text += &take(&read_end);
+    }
+    let (halves, lines): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.contains("of two"));
+    assert_eq!(halves, ["web     | line of two"; 6]);
+    let wanted = (0..count).map(|number| format!("web     | line {number:060}"));
+    assert!(lines.into_iter().map(str::to_owned).eq(wanted), "{text}");
+    let wanted: String = (0..30).map(|number| format!("{} ", 100 * number)).collect();
+    assert_eq!(folder.read("log"), wanted + "\n");
 }

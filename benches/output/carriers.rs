@@ -6,7 +6,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
 };
+
+/// How many milliseconds are waited for a process to be there.
+const TURNS: usize = 10_000;
 
 /// One that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +22,10 @@ pub(crate) enum Carrier {
     S6Log,
     /// supervisord to its own stdout, which gives lines no name.
     Supervisord,
-    /// The one of this build, with names.
+    /// The one of this build, with names; as PID 1.
     Musterd,
+    /// The same as an ordinary process, which may be killed without losing a line.
+    Beside,
 }
 
 /// What is to be carried.
@@ -34,14 +41,17 @@ pub(crate) struct Load {
 
 /// The processes of one measurement.
 pub(crate) struct Running {
-    /// Those that carry lines.
-    pub(crate) carriers: Vec<Child>,
+    /// Those that carry lines, and what they were started by.
+    carriers: Vec<Child>,
+    /// The PIDs of those that carry lines.
+    pub(crate) pids: Vec<u32>,
     /// Those that write them, where they are ours.
     producers: Vec<Child>,
 }
 
 impl Carrier {
-    pub(crate) const ALL: [Self; 4] = [Self::Cat, Self::S6Log, Self::Supervisord, Self::Musterd];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Cat, Self::S6Log, Self::Supervisord, Self::Musterd, Self::Beside];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -49,6 +59,7 @@ impl Carrier {
             Carrier::S6Log => "s6-log",
             Carrier::Supervisord => "supervisord",
             Carrier::Musterd => "musterd",
+            Carrier::Beside => "musterd, not PID 1",
         }
     }
 
@@ -56,7 +67,11 @@ impl Carrier {
     pub(crate) fn is_installed(self) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = |name| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-        self == Carrier::Musterd || in_path(self.name())
+        match self {
+            Carrier::Cat | Carrier::S6Log | Carrier::Supervisord => in_path(self.name()),
+            Carrier::Musterd => rustix::process::geteuid().is_root() && in_path("unshare"),
+            Carrier::Beside => true,
+        }
     }
 
     /// Starts it for so many services, with its output to `to`.
@@ -86,6 +101,14 @@ impl Carrier {
             }
             Carrier::Musterd => {
                 let config = written(folder.join("musterd.toml"), &musterd(folder, services, words))?;
+                let mut unshare = Command::new("unshare");
+                unshare.args(["--fork", "--pid", "--mount-proc", env!("CARGO_BIN_EXE_musterd"), "-c"]);
+                let mut running = one(unshare.arg(config), to)?;
+                running.pids = vec![only_child(running.pids[0])?];
+                Ok(running)
+            }
+            Carrier::Beside => {
+                let config = written(folder.join("musterd.toml"), &musterd(folder, services, words))?;
                 one(Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(config), to)
             }
         }
@@ -95,9 +118,9 @@ impl Carrier {
 impl Running {
     /// Ends all of it.
     pub(crate) fn end(mut self) {
-        for child in &mut self.carriers {
-            // By its own PID, which is ours until it is waited for.
-            if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
+        for &pid in &self.pids {
+            // It is not waited for before, by us or by its parent.
+            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
@@ -113,20 +136,35 @@ fn each<const N: usize>(
     to: &File,
     carrier: impl Fn(usize) -> Command,
 ) -> io::Result<Running> {
-    let mut running = Running { carriers: Vec::new(), producers: Vec::new() };
+    let mut running = Running { carriers: Vec::new(), pids: Vec::new(), producers: Vec::new() };
     for number in 1..=services {
         let words = words(number);
         let mut producer = Command::new(&words[0]).args(&words[1..]).stdout(Stdio::piped()).spawn()?;
         let from = producer.stdout.take().ok_or(io::ErrorKind::NotFound)?;
         running.producers.push(producer);
-        running.carriers.push(carrier(number).stdin(from).stdout(to.try_clone()?).spawn()?);
+        let carrier = carrier(number).stdin(from).stdout(to.try_clone()?).spawn()?;
+        running.pids.push(carrier.id());
+        running.carriers.push(carrier);
     }
     Ok(running)
 }
 
 fn one(command: &mut Command, to: &File) -> io::Result<Running> {
     let command = command.stdin(Stdio::null()).stdout(to.try_clone()?).stderr(Stdio::null());
-    Ok(Running { carriers: vec![command.spawn()?], producers: Vec::new() })
+    let carrier = command.spawn()?;
+    Ok(Running { pids: vec![carrier.id()], carriers: vec![carrier], producers: Vec::new() })
+}
+
+/// The child of unshare(1), once it is there.
+fn only_child(parent: u32) -> io::Result<u32> {
+    for _ in 0..TURNS {
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+        if let Some(child) = children.split(' ').next().and_then(|child| child.parse().ok()) {
+            return Ok(child);
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::other("unshare starts nothing"))
 }
 
 fn written(path: PathBuf, text: &str) -> io::Result<PathBuf> {

@@ -38,6 +38,12 @@ struct Options {
     /// How many services write at once where there are many
     #[arg(long, default_value_t = 100)]
     services: usize,
+    /// Only those whose name has this in it
+    #[arg(long)]
+    carrier: Option<String>,
+    /// Only the rows that have this in their names
+    #[arg(long)]
+    row: Option<String>,
     /// Set by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
@@ -88,8 +94,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    let (there, missing): (Vec<_>, Vec<_>) =
-        Carrier::ALL.into_iter().partition(|carrier| carrier.is_installed());
+    let is_wanted = |carrier: &Carrier| {
+        options.carrier.as_ref().is_none_or(|wanted| carrier.name().contains(wanted.as_str()))
+    };
+    let (there, missing): (Vec<_>, Vec<_>) = Carrier::ALL
+        .into_iter()
+        .filter(|carrier| is_wanted(carrier))
+        .partition(|carrier| carrier.is_installed());
     for carrier in missing {
         println!("output: ignored: {} is not in PATH", carrier.name());
     }
@@ -97,13 +108,16 @@ fn run(options: &Options) -> io::Result<()> {
     println!("|  | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
     let seconds = options.seconds;
     for services in [1, options.services] {
-        let many = format!("{services} service{}", if services == 1 { "" } else { "s" });
-        for (place, to) in [(Place::Null, "/dev/null"), (Place::Pipe, "a pipe"), (Place::File, "a file")] {
-            let load = Load { services, seconds, at_once: producer::BUFFER };
-            println!("| {many}, to {to}{} |", row(&there, load, place)?);
+        for (at_once, how) in [(producer::BUFFER, ""), (producer::LINE, "each line by itself, ")] {
+            for (place, to) in [(Place::Null, "/dev/null"), (Place::Pipe, "a pipe"), (Place::File, "a file")]
+            {
+                let plural = if services == 1 { "" } else { "s" };
+                let name = format!("{services} service{plural}, {how}to {to}");
+                if options.row.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
+                    println!("| {name}{} |", row(&there, Load { services, seconds, at_once }, place)?);
+                }
+            }
         }
-        let load = Load { services, seconds, at_once: producer::LINE };
-        println!("| {many}, each line by itself, to a pipe{} |", row(&there, load, Place::Pipe)?);
     }
     Ok(())
 }
@@ -178,8 +192,8 @@ fn await_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
 fn usage(running: &Running) -> (f64, u64) {
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let (mut processor, mut memory) = (0.0, 0);
-    for child in &running.carriers {
-        let read = |name| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
+    for pid in &running.pids {
+        let read = |name| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let stat = read("stat");
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
         processor +=

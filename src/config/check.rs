@@ -107,7 +107,7 @@ fn section(tree: &Tree, service: &Service) -> Section {
             // Relative paths would mean others in another place.
             let files = service.environment.files.iter().map(|file| quote(&file.display().to_string()));
             add(Line::new(key, list(files), &origin(key)));
-        } else if let (Some(path), true) = (log_path(service, key), view.entry(key).is_some()) {
+        } else if let (Some(path), true) = (log_path(service, key, &view), view.entry(key).is_some()) {
             add(Line::new(key, quote(&path.display().to_string()), &origin(key)));
         } else if let Some(entry) = view.entry(key) {
             add(Line::new(key, &entry.value, &entry.origin));
@@ -126,15 +126,18 @@ fn section(tree: &Tree, service: &Service) -> Section {
 }
 
 /// The path of a log, as it is taken: a relative one would mean another in another place.
-fn log_path<'a>(service: &'a Service, key: &str) -> Option<&'a Path> {
-    let destination = match key {
-        key if key == keys::LOG_PATH.name => &service.log.stdout,
-        key if key == keys::LOG_STDERR_PATH.name => &service.log.stderr,
-        _ => return None,
-    };
-    match destination {
-        Destination::File(file) => Some(&file.path),
+fn log_path<'a>(service: &'a Service, key: &str, view: &View<'_>) -> Option<&'a Path> {
+    let file = |destination: &'a Destination| match destination {
+        Destination::File(file) => Some(file.path.as_path()),
         Destination::Prefix | Destination::Raw | Destination::None => None,
+    };
+    match key {
+        // It is that of stderr where only that goes to a file, and to no other.
+        key if key == keys::LOG_PATH.name => file(&service.log.stdout).or_else(|| {
+            file(&service.log.stderr).filter(|_| view.entry(keys::LOG_STDERR_PATH.name).is_none())
+        }),
+        key if key == keys::LOG_STDERR_PATH.name => file(&service.log.stderr),
+        _ => None,
     }
 }
 

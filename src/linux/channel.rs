@@ -10,37 +10,85 @@ use std::{
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::{
+    kept_queue::KeptQueue,
     log::Log,
+    pace::{Next, REST},
     sink::{Progress, Sink},
 };
 use crate::{config::Overflow, time::Time};
 
-/// How many pipes are served in one turn of the loop: with 64 KiB each, a turn stays within milliseconds.
-const SOURCES_A_TURN: usize = 32;
+/// How many pipes of either kind, those that the kernel tells of and those that it isn't asked for, are served before
+/// others come to their turn.
+const ROUND: usize = 16;
 
-/// Pipes, and which of them have something.
+/// Pipes, and which of them are to be read.
 struct Sources {
+    /// Tells of those that are not written to all the time.
     epoll: Epoll,
-    /// The pipes whose turn it is: all of them are served before the kernel is asked for others.
+    /// The pipes whose turn it is: all of them are served before it is decided who comes next.
     ready: VecDeque<usize>,
+    /// Those that are to be read again without being told of.
+    again: VecDeque<usize>,
+    /// Those that are read after a rest, and when that is over: in this order, as all rests are equally long.
+    resting: VecDeque<(Time, usize)>,
 }
 
 impl Sources {
     fn new(outer: &Epoll, channel: usize) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         outer.add(&epoll.0, EpollEvent::new(EpollFlags::EPOLLIN, channel as u64))?;
-        Ok(Self { epoll, ready: VecDeque::new() })
+        Ok(Self { epoll, ready: VecDeque::new(), again: VecDeque::new(), resting: VecDeque::new() })
     }
 
-    fn look(&mut self) {
+    fn add(&self, fd: BorrowedFd<'_>, index: usize) -> io::Result<()> {
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?)
+    }
+
+    fn look(&mut self, now: Time) {
         if !self.ready.is_empty() {
             return;
         }
-        let mut events = [EpollEvent::empty(); SOURCES_A_TURN];
+        let mut events = [EpollEvent::empty(); ROUND];
         // Interrupted: the outer epoll tells again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         self.ready.extend(events[..count].iter().map(|event| event.data() as usize));
+        let rested = self.resting.partition_point(|&(until, _)| until <= now);
+        self.again.extend(self.resting.drain(..rested).map(|(_, index)| index));
+        let next = self.again.len().min(ROUND);
+        self.ready.extend(self.again.drain(..next));
     }
+
+    /// When a pipe is to be read that nobody tells of.
+    fn next_read(&self) -> Option<Time> {
+        if self.ready.is_empty() && self.again.is_empty() {
+            return self.resting.front().map(|&(until, _)| until);
+        }
+        Some(Time::ZERO)
+    }
+
+    /// Puts a pipe where it is when it is read at `next`.
+    fn settle(&mut self, fd: BorrowedFd<'_>, index: usize, (old, next): (Next, Next), now: Time) {
+        match (old, next) {
+            (Next::Told, Next::Told) => return,
+            // Cannot fail: it is there (epoll_ctl(2)).
+            (Next::Told, Next::Again | Next::Rest) => drop(self.epoll.delete(fd)),
+            (Next::Again | Next::Rest, Next::Told) if self.add(fd, index).is_ok() => return,
+            // No memory to be told of it.
+            (Next::Again | Next::Rest, _) => {}
+        }
+        match next {
+            Next::Again => self.again.push_back(index),
+            Next::Told | Next::Rest => self.resting.push_back((now + REST, index)),
+        }
+    }
+}
+
+/// A pipe that flows into a channel.
+pub(super) struct Source<'a> {
+    pub(super) fd: BorrowedFd<'a>,
+    /// What [`Channel::next_source`] calls it.
+    pub(super) index: usize,
+    pub(super) overflow: Overflow,
 }
 
 /// A sink and its pipes.
@@ -74,14 +122,9 @@ impl Channel {
         })
     }
 
-    /// Adds a pipe; `index` is what [`Channel::next_source`] calls it.
-    pub(super) fn add_source(
-        &mut self,
-        outer: &Epoll,
-        fd: BorrowedFd<'_>,
-        index: usize,
-        overflow: Overflow,
-    ) -> io::Result<()> {
+    /// Adds a pipe.
+    pub(super) fn add_source(&mut self, outer: &Epoll, source: Source<'_>) -> io::Result<()> {
+        let Source { fd, index, overflow } = source;
         let sources = match overflow {
             Overflow::Hold => &self.sources,
             Overflow::Drop => match &mut self.dropping {
@@ -89,32 +132,50 @@ impl Channel {
                 none => none.insert(Sources::new(outer, self.index)?),
             },
         };
-        Ok(sources.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?)
+        sources.add(fd, index)
     }
 
     /// Removes a pipe.
     pub(super) fn remove_source(&mut self, fd: BorrowedFd<'_>, index: usize) {
         for sources in std::iter::once(&mut self.sources).chain(&mut self.dropping) {
-            // It is in one of them.
+            // It is in one of them at most.
             let _ = sources.epoll.delete(fd);
             sources.ready.retain(|&ready| ready != index);
+            sources.again.retain(|&again| again != index);
+            sources.resting.retain(|&(_, resting)| resting != index);
         }
     }
 
     /// Asks which pipes have something, unless some are still to be served.
-    pub(super) fn look(&mut self) {
-        if !self.held {
-            self.sources.look();
-        }
-        if let Some(dropping) = &mut self.dropping {
-            dropping.look();
+    pub(super) fn look(&mut self, now: Time) {
+        self.readable_mut().for_each(|sources| sources.look(now));
+    }
+
+    /// When pipes are to be read though nobody tells of them.
+    pub(super) fn next_read(&self) -> Option<Time> {
+        let sources = Some(&self.sources).filter(|_| !self.held);
+        sources.into_iter().chain(&self.dropping).filter_map(Sources::next_read).min()
+    }
+
+    /// Ends the rests of all pipes.
+    pub(super) fn end_rests(&mut self) {
+        for sources in self.readable_mut() {
+            sources.again.extend(sources.resting.drain(..).map(|(_, index)| index));
         }
     }
 
-    /// Whether some pipes of the last look are still to be served.
-    pub(super) fn is_unfinished(&self) -> bool {
-        let waits = |sources: &Sources| !sources.ready.is_empty();
-        !self.held && waits(&self.sources) || self.dropping.as_ref().is_some_and(waits)
+    /// Puts a pipe where it is read as was decided; before it was to be read as `old` tells.
+    pub(super) fn settle(&mut self, source: Source<'_>, (old, next): (Next, Next), now: Time) {
+        let Source { fd, index, overflow } = source;
+        let sources = match (overflow, &mut self.dropping) {
+            (Overflow::Drop, Some(dropping)) => dropping,
+            (Overflow::Hold, _) | (Overflow::Drop, None) => &mut self.sources,
+        };
+        sources.settle(fd, index, (old, next), now);
+    }
+
+    fn readable_mut(&mut self) -> impl Iterator<Item = &mut Sources> {
+        Some(&mut self.sources).filter(|_| !self.held).into_iter().chain(&mut self.dropping)
     }
 
     /// The next pipe to read from; `None` when the turn is over or the sink is full.
@@ -137,6 +198,23 @@ impl Channel {
     /// Whether lines keep their form.
     pub(super) fn is_file(&self) -> bool {
         self.sink.is_file()
+    }
+
+    /// From now on what waits in the sink outlives musterd.
+    pub(super) fn keep(&mut self, queue: Option<KeptQueue>) {
+        if let Some(queue) = queue {
+            self.sink.keep(queue);
+        }
+    }
+
+    /// Copies what is new in the sink's queue to where it is kept; the place and the end that it has with it.
+    pub(super) fn copy(&mut self) -> Option<(usize, u64)> {
+        self.sink.copy()
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        self.sink.name()
     }
 
     /// Opens a log file anew.

@@ -18,6 +18,8 @@ use nix::{
 
 mod bind;
 mod connection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guests;
 #[cfg(test)]
 mod tests;

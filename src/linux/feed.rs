@@ -112,6 +112,7 @@ impl Fifos {
     }
 }
 
-fn file_name(service: &str, stream: Stream) -> String {
+/// What a service's stream is called where several are kept.
+pub(super) fn file_name(service: &str, stream: Stream) -> String {
     format!("{service}.{}", stream.name())
 }

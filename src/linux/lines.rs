@@ -26,6 +26,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Where a line has begun already.
+    pub(super) fn begun(partial: Vec<u8>) -> Self {
+        Self { partial }
+    }
+
+    /// The line that has begun; empty: none has.
+    pub(super) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
     /// Hands out every line that `bytes` end, without its newline, and keeps the rest.
     pub(super) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8], Ending)) {
         let mut start = 0;

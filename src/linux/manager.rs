@@ -109,7 +109,6 @@ struct Manager {
     /// For looking at the processes, however many descriptors services and clients have.
     reserve: Reserve,
     followers: logs::Followers,
-    rest: logs::Rest,
     probes: Probes,
     oom_kills: OomKills,
     notifier: Notifier,
@@ -154,7 +153,7 @@ impl Manager {
         epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
         output.make_room(config.services.iter().map(|service| service.name.as_str()));
         let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
-        descriptors::warn_if_few(config.services.len());
+        descriptors::warn_if_few(&config.services);
         if !no_colours() {
             output.allow_colours();
         }
@@ -175,7 +174,7 @@ impl Manager {
             .map(|(name, entry)| (name, Recorded { main: entry.main, restarts: entry.restarts }))
             .collect();
         let boot = wall_clock().checked_sub(now.since_boot()).unwrap_or(std::time::UNIX_EPOCH);
-        let place = Place { pid: own_pid(), is_init: setup.is_init };
+        let place = Place { pid: own_pid(), parent: parent_pid(), is_init: setup.is_init };
         Ok(Manager {
             supervisor: Supervisor::new(config, place, &record, now, boot),
             loaded,
@@ -197,7 +196,6 @@ impl Manager {
             outlets: Vec::new(),
             reserve,
             followers: logs::Followers::default(),
-            rest: logs::Rest::default(),
             probes: Probes::default(),
             oom_kills: OomKills::new(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
@@ -213,6 +211,7 @@ impl Manager {
     fn run(&mut self) -> u8 {
         self.survive(|manager| {
             manager.open_left();
+            manager.output.resume(manager.now);
             manager.feed(Event::Tick);
             manager.look_around();
         });
@@ -246,7 +245,6 @@ impl Manager {
         // An interrupted wait is one without events.
         let came = self.epoll.wait(&mut events, timeout).unwrap_or(0);
         self.now = clock();
-        self.end_rest();
         self.take_in(&events[..came]);
         self.look_around();
         if self.next_deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -282,7 +280,6 @@ impl Manager {
         let deadline = [
             self.next_deadline(),
             self.output.next_deadline(),
-            self.rest.until(),
             self.endpoint.next_deadline(),
             self.probes.next_deadline(),
         ];
@@ -323,9 +320,9 @@ impl Manager {
         for data in tagged(CONTROL) {
             self.serve(data);
         }
-        if tagged(OUTPUT).next().is_some() {
+        if tagged(OUTPUT).next().is_some() || self.output.is_due(self.now) {
             self.tell_mains();
-            self.read_output();
+            self.output.ready(self.now);
             self.tell_lines();
         }
         if let Some(folder) = self.endpoint.tick(&self.epoll, self.now)
@@ -639,6 +636,11 @@ fn no_colours() -> bool {
 
 fn own_pid() -> Pid {
     rustix::process::getpid().as_raw_pid()
+}
+
+/// The parent's; 0 where that lies outside the PID namespace.
+fn parent_pid() -> Pid {
+    rustix::process::getppid().map_or(0, |parent| parent.as_raw_pid())
 }
 
 /// The PID in a token.

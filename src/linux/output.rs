@@ -18,6 +18,8 @@ use std::{
 
 use memchr::memchr;
 use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
     unistd::read,
 };
@@ -25,11 +27,13 @@ use rustix::termios::isatty;
 
 pub use super::history::{Page, Wanted};
 use super::{
-    channel::Channel,
-    feed::{Feed, Fifos},
+    channel::{Channel, Source},
+    feed::{Feed, Fifos, file_name},
     history::{History, whole_lines},
+    kept::Kept,
     lines::{Ending, Lines},
     log::{Log, wall_clock},
+    pace::{LARGE, Next, Pace, USUAL},
     render::{self, Origin, Stream},
     sink::{Sink, is_same},
 };
@@ -39,12 +43,18 @@ use crate::{
     config::{Destination, Logging, Overflow, Regex},
     process::Pid,
     protocol::LogStream,
-    text::printable,
+    text::{printable, reason},
     time::Time,
 };
 
-/// What is read from one pipe before it is the next one's turn: a pipe's usual capacity (pipe(7)).
-const SHARE: usize = 64 * 1024;
+/// What is read from one pipe before it is the next one's turn.
+const SHARE: usize = USUAL;
+
+/// After so much a turn is over, a third of a millisecond: what ended is to be started again.
+const TURN: usize = 512 * 1024;
+
+/// So many pipes at a time are made larger: what is in them is in the kernel's memory.
+const LARGE_PIPES: usize = 16;
 
 /// After this long without more of it, a partial line is given out: a program that writes a line in pieces, as one that
 /// tells its progress (`migrating ... done`), is done with it, and a person who waits for a prompt still waits.
@@ -63,7 +73,7 @@ pub struct Outlet(pub(super) usize);
 /// The output of all services and of musterd.
 ///
 /// Its descriptor ([`AsFd`]) becomes readable when there is something to do: one registration (`EPOLLIN`) in the loop's
-/// epoll is enough. Call [`Output::ready`] then, and [`Output::flush`] before every wait.
+/// epoll is enough. Call [`Output::ready`] then and when [`Output::is_due`], and [`Output::flush`] before every wait.
 pub struct Output {
     log: Log,
     epoll: Epoll,
@@ -74,6 +84,8 @@ pub struct Output {
     files: HashMap<PathBuf, usize>,
     /// Where services' FIFOs are; `None`: they get pipes.
     fifos: Option<Fifos>,
+    /// What outlives musterd, where its services do.
+    kept: Option<Kept>,
     history: History,
     services: Vec<Service>,
     /// Places of services that were removed, for those that come.
@@ -86,6 +98,10 @@ pub struct Output {
     width: usize,
     buffer: Vec<u8>,
     lead: String,
+    /// How many pipes are larger than usual.
+    large: usize,
+    /// The channel that is served first in the next turn.
+    first: usize,
     /// The services whose awaited line came.
     seen: Vec<Outlet>,
 }
@@ -124,7 +140,10 @@ struct Pipe {
     stream: Stream,
     overflow: Overflow,
     channel: usize,
+    /// Where it is kept what was read of it.
+    place: Option<usize>,
     lines: Lines,
+    pace: Pace,
     /// When its partial line is given out.
     due: Option<Time>,
 }
@@ -168,6 +187,7 @@ impl Output {
             own,
             files: HashMap::new(),
             fifos: None,
+            kept: None,
             history: History::default(),
             services: Vec::new(),
             free: Vec::new(),
@@ -177,6 +197,8 @@ impl Output {
             width: render::width(render::OWN_NAME),
             buffer: vec![0; SHARE],
             lead: String::new(),
+            large: 0,
+            first: 0,
             seen: Vec::new(),
         })
     }
@@ -201,7 +223,38 @@ impl Output {
     /// There can be none: services get pipes.
     pub fn keep_fifos<'a>(&mut self, folder: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
         self.fifos = Some(Fifos::open(folder, names)?);
+        match Kept::open(&folder.join("kept")) {
+            Ok(mut kept) => {
+                for channel in &mut self.channels {
+                    channel.keep(kept.queue(channel.name()));
+                }
+                self.kept = Some(kept);
+            }
+            Err(error) => {
+                let consequence = "what was read and not yet written is lost if musterd is killed";
+                tracing::warn!(cause = reason(&error), consequence, "cannot keep the services' output");
+            }
+        }
         Ok(())
+    }
+
+    /// Goes on with what a musterd that was killed had read, of the services that have their pipes again.
+    pub fn resume(&mut self, now: Time) {
+        let Some(kept) = &self.kept else { return };
+        if let Some((place, count)) = kept.left(&mut self.buffer) {
+            let is_there = |end: &End| matches!(end, End::Pipe(pipe) if pipe.place == Some(place));
+            match self.pipes.iter().position(is_there) {
+                Some(index) => self.give_out(index, Part::Read { count, now }),
+                None => kept.commit(None, None),
+            }
+        }
+        for index in 0..self.pipes.len() {
+            let End::Pipe(pipe) = &mut self.pipes[index] else { continue };
+            if pipe.due.is_none() && !pipe.lines.is_empty() {
+                pipe.due = Some(now + PAUSE);
+                self.channels[pipe.channel].set_due(index, None, pipe.due);
+            }
+        }
     }
 
     /// Whether a musterd before this one left FIFOs of a service of this name.
@@ -268,12 +321,7 @@ impl Output {
     /// Reads from the pipes that have something, from each its share; the rest is for the next turn. Returns how many
     /// bytes that were.
     pub fn ready(&mut self, now: Time) -> usize {
-        let count = self.read_pipes(now);
-        // What musterd holds is lost if it is killed: where services live on, that should be for as short as can be.
-        if self.fifos.is_some() {
-            self.flush(now);
-        }
-        count
+        self.read_pipes(now)
     }
 
     /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.
@@ -282,7 +330,9 @@ impl Output {
         for index in [2 * outlet.0, 2 * outlet.0 + 1] {
             let End::Pipe(pipe) = &self.pipes[index] else { continue };
             if !self.channels[pipe.channel].is_held() {
-                self.read_share(index, now);
+                let shares = pipe.pace.room() / SHARE;
+                // One who writes on does not hold anybody up for longer than for what the pipe held.
+                let _ = (0..shares).all(|_| self.read_share(index, now) == SHARE);
                 self.give_out(index, Part::Rest(Ending::Whole));
             }
         }
@@ -310,10 +360,19 @@ impl Output {
         self.history.has_after(services, after)
     }
 
-    /// When [`Output::flush`] is due without any event.
+    /// When [`Output::flush`] or [`Output::ready`] is due without any event.
     pub fn next_deadline(&self) -> Option<Time> {
         let drops = self.drops_due.filter(|_| !self.channels.iter().any(Channel::is_held));
-        self.channels.iter().filter_map(Channel::next_due).chain(drops).min()
+        self.channels.iter().filter_map(Channel::next_due).chain(drops).chain(self.next_read()).min()
+    }
+
+    /// Whether [`Output::ready`] is due without any event.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.next_read().is_some_and(|next| next <= now)
+    }
+
+    fn next_read(&self) -> Option<Time> {
+        self.channels.iter().filter_map(Channel::next_read).min()
     }
 
     /// Writes what goes without waiting: musterd's messages, lines, and partial lines whose time has come. Call it before
@@ -353,6 +412,7 @@ impl Output {
     pub fn finish(&mut self, deadline: Time, mut clock: impl FnMut() -> Time) {
         loop {
             let now = clock();
+            self.channels.iter_mut().for_each(Channel::end_rests);
             let has_read = self.read_pipes(now) > 0;
             if !has_read && !self.channels.iter().any(Channel::is_held) {
                 (0..self.pipes.len()).for_each(|pipe| self.give_out(pipe, Part::Rest(Ending::Whole)));
@@ -361,6 +421,7 @@ impl Output {
             self.flush(now);
             let left = deadline.since(now);
             if left.is_zero() || (!has_read && self.channels.iter().all(Channel::is_done)) {
+                self.kept.iter().for_each(Kept::forget);
                 return;
             }
             if !has_read {
@@ -394,8 +455,12 @@ impl Output {
             Some(Ok(feed)) => feed,
             Some(Err(_)) | None => Feed::pipe()?,
         };
-        self.channels[channel].add_source(&self.epoll, feed.read_end.as_fd(), index, overflow)?;
-        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, lines: Lines::default(), due: None }))
+        let source = Source { fd: feed.read_end.as_fd(), index, overflow };
+        self.channels[channel].add_source(&self.epoll, source)?;
+        let place = self.kept.as_mut().and_then(|kept| kept.pipe(&file_name(service, stream)));
+        let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
+        let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
+        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, due: None }))
     }
 
     /// The channel to a destination that musterd itself writes to.
@@ -405,7 +470,9 @@ impl Output {
             return Ok(channel);
         }
         let channel = self.channels.len();
-        self.channels.push(Channel::new(&self.epoll, channel, Sink::file(file)?)?);
+        let mut made = Channel::new(&self.epoll, channel, Sink::file(file)?)?;
+        made.keep(self.kept.as_mut().and_then(|kept| kept.queue(made.name())));
+        self.channels.push(made);
         self.files.insert(file.path.clone(), channel);
         Ok(channel)
     }
@@ -418,20 +485,51 @@ impl Output {
         // Interrupted: the loop's epoll tells again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         let mut turn: BTreeSet<usize> = events[..count].iter().map(|event| event.data() as usize).collect();
-        turn.extend((0..self.channels.len()).filter(|&channel| self.channels[channel].is_unfinished()));
-        for channel in turn {
-            self.channels[channel].look();
+        let is_due = |channel: &Channel| channel.next_read().is_some_and(|next| next <= now);
+        turn.extend((0..self.channels.len()).filter(|&channel| is_due(&self.channels[channel])));
+        let first = std::mem::take(&mut self.first);
+        for &channel in turn.range(first..).chain(turn.range(..first)) {
+            self.channels[channel].look(now);
             while let Some(pipe) = self.channels[channel].next_source(&self.epoll) {
-                sum += self.read_share(pipe, now);
+                let count = self.read_share(pipe, now);
+                self.settle(pipe, count, now);
+                sum += count;
+                if sum >= TURN {
+                    self.first = channel + 1;
+                    return sum;
+                }
             }
         }
         sum
     }
 
+    /// Decides when a pipe is read again of which so many bytes were read, and how much it holds till then.
+    fn settle(&mut self, index: usize, count: usize, now: Time) {
+        let End::Pipe(pipe) = &mut self.pipes[index] else { return };
+        let old = pipe.pace.next();
+        let next = pipe.pace.decide(count, now);
+        let (large, wanted) = match (pipe.pace.room(), next) {
+            (USUAL, Next::Again) if self.large < LARGE_PIPES => (self.large + 1, LARGE),
+            (LARGE, Next::Told) => (self.large - 1, USUAL),
+            _ => (self.large, pipe.pace.room()),
+        };
+        if wanted != pipe.pace.room() && set_room(&pipe.feed.read_end, wanted).is_ok() {
+            self.large = large;
+            pipe.pace.set_room(wanted);
+        }
+        let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow: pipe.overflow };
+        self.channels[pipe.channel].settle(source, (old, next), now);
+    }
+
     fn read_share(&mut self, index: usize, now: Time) -> usize {
         let End::Pipe(pipe) = &self.pipes[index] else { return 0 };
         // Nothing to read, or a signal: epoll tells again. There is no end, as musterd holds the write end too.
-        let Ok(count @ 1..) = read(&pipe.feed.read_end, &mut self.buffer) else { return 0 };
+        let from = &pipe.feed.read_end;
+        let read = match &self.kept {
+            Some(kept) => kept.read(from, pipe.place, &mut self.buffer),
+            None => read(from, &mut self.buffer),
+        };
+        let Ok(count @ 1..) = read else { return 0 };
         self.give_out(index, Part::Read { count, now });
         count
     }
@@ -510,6 +608,10 @@ impl Output {
         }
         channel.set_due(index, pipe.due, due);
         pipe.due = due;
+        if let Some(kept) = &self.kept {
+            let partial = pipe.place.map(|place| (place, pipe.lines.partial()));
+            kept.commit(partial, channel.copy());
+        }
     }
 
     /// Tells how many lines were dropped, once there is room for that.
@@ -542,6 +644,12 @@ impl Output {
     fn take_messages(&mut self) {
         self.channels[self.own[1].channel].take_messages(&self.log);
     }
+}
+
+/// Makes a pipe hold so many bytes; the kernel refuses it to an ordinary user who has many (pipe(7)).
+fn set_room(pipe: &OwnedFd, room: usize) -> Result<(), Errno> {
+    let room = i32::try_from(room).map_err(|_| Errno::EINVAL)?;
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(room)).map(drop)
 }
 
 impl End {

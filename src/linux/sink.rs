@@ -18,7 +18,7 @@ use nix::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 
-use super::log_file::Rotated;
+use super::{kept_queue::KeptQueue, log_file::Rotated};
 use crate::{config::LogFile, text::reason};
 
 /// From here on services are held back: enough that a reader in a short pause stops nobody.
@@ -64,6 +64,9 @@ pub(super) struct Sink {
     missing: bool,
     queue: Vec<u8>,
     written: usize,
+    /// Where the queue outlives musterd, and how much of it is there.
+    kept: Option<KeptQueue>,
+    copied: usize,
     /// Whether the last byte that was written left a line open.
     open: bool,
     /// Whether the rest of that line was lost, so that a newline must come first.
@@ -96,9 +99,48 @@ impl Sink {
             missing,
             queue: Vec::new(),
             written: 0,
+            kept: None,
+            copied: 0,
             open: false,
             torn: false,
             lost: None,
+        }
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From now on the queue is kept there too. What waits there comes first.
+    pub(super) fn keep(&mut self, kept: KeptQueue) {
+        // A log file is opened now, as it may tell what was written.
+        if let Err(errno) = self.open_file() {
+            self.lose(errno);
+        }
+        let mut pending = kept.pending(self.fd.as_fd());
+        self.copied = pending.len();
+        pending.extend(self.queue.drain(self.written..));
+        self.queue = pending;
+        self.written = 0;
+        self.kept = Some(kept);
+    }
+
+    /// Copies what is new in the queue to where it is kept; the place and the end that it has with it, which count when
+    /// they are committed.
+    pub(super) fn copy(&mut self) -> Option<(usize, u64)> {
+        let kept = self.kept.as_ref()?;
+        let copied = kept.append(&self.queue[self.copied..], self.copied - self.written);
+        self.copied = self.queue.len();
+        match copied {
+            Ok(end) => Some(end),
+            Err(error) => {
+                let consequence = "what was read and not yet written is lost if musterd is killed";
+                warn!(cause = reason(&error), consequence, "cannot keep the output to {}", self.name);
+                kept.skip();
+                self.kept = None;
+                None
+            }
         }
     }
 
@@ -146,6 +188,9 @@ impl Sink {
         if self.backlog() == 0 {
             return Progress::Empty;
         }
+        if let (Some((_, end)), Some(kept)) = (self.copy(), &self.kept) {
+            kept.extend(end);
+        }
         while self.backlog() > 0 {
             let room = match self.prepare_file() {
                 Ok(room) => room,
@@ -156,7 +201,12 @@ impl Sink {
             };
             let rest = &self.queue[self.written..];
             let batch = if self.torn { b"\n" } else { &rest[..rest.len().min(BATCH).min(room)] };
-            match self.way.write(&self.fd, batch) {
+            let plain = || self.way.write(&self.fd, batch);
+            let written = match self.kept.as_ref().filter(|_| !self.torn) {
+                Some(kept) => kept.write(self.fd.as_fd(), batch, plain),
+                None => plain(),
+            };
+            match written {
                 Ok(0) => self.lose(Errno::EIO),
                 Ok(_) if self.torn => self.torn = false,
                 Ok(count) => {
@@ -186,12 +236,8 @@ impl Sink {
 
     /// Opens the log file, and begins a new one where it is full; returns how many bytes may be written at once.
     fn prepare_file(&mut self) -> Result<usize, Errno> {
+        self.open_file()?;
         let Some(file) = &mut self.file else { return Ok(usize::MAX) };
-        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
-        if self.missing {
-            self.fd = file.open().map_err(errno)?;
-            self.missing = false;
-        }
         let rest = &self.queue[self.written..];
         // A line that is begun is ended in the same file.
         if self.open || self.torn {
@@ -215,6 +261,15 @@ impl Sink {
         Ok(file.room(rest).max(1))
     }
 
+    fn open_file(&mut self) -> Result<(), Errno> {
+        if let Some(file) = self.file.as_mut().filter(|_| self.missing) {
+            let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
+            self.fd = file.open().map_err(errno)?;
+            self.missing = false;
+        }
+        Ok(())
+    }
+
     /// Drops the queue because its reader cannot be waited for, and counts it.
     pub(super) fn lose(&mut self, errno: Errno) {
         let lines = memchr_iter(b'\n', &self.queue[self.written..]).count();
@@ -236,8 +291,12 @@ impl Sink {
     }
 
     fn forget(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.skip();
+            kept.renew(&[]);
+        }
         self.queue.clear();
-        self.written = 0;
+        (self.written, self.copied) = (0, 0);
         if self.queue.capacity() > LIMIT {
             self.queue = Vec::new();
         }
@@ -246,7 +305,11 @@ impl Sink {
     fn compact(&mut self) {
         if self.written > self.queue.len() / 2 {
             self.queue.drain(..self.written);
+            self.copied = self.copied.saturating_sub(self.written);
             self.written = 0;
+            if let Some(kept) = &mut self.kept {
+                kept.renew(&self.queue);
+            }
         }
     }
 }

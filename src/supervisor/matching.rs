@@ -36,11 +36,14 @@ pub(super) fn is_manager(process: &Process) -> bool {
         && !is_own_client(&process.argv)
 }
 
+/// The subcommands that manage nothing.
+const CLIENTS: [&str; 5] = ["check", "ctl", "plan", "probe", "schema"];
+
 /// Whether this is a `musterd` that manages nothing (a probe as a manager starts it, too), in whose arguments a service's
 /// may be found.
 fn is_own_client(argv: &[OsString]) -> bool {
     let is_musterd = argv.first().is_some_and(|first| title(first) == "musterd" || first == "/proc/self/exe");
-    is_musterd && argv.get(1).is_some_and(|verb| verb == "ctl" || verb == "check" || verb == "probe")
+    is_musterd && argv.get(1).is_some_and(|verb| CLIENTS.iter().any(|client| verb == client))
 }
 
 /// The names that a process answers to.

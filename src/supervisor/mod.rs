@@ -17,6 +17,7 @@ mod health;
 mod life;
 mod matching;
 mod named;
+mod neighbours;
 mod notify;
 mod order;
 mod pattern;
@@ -75,6 +76,8 @@ const SCAN_PAUSE: Duration = Duration::from_secs(1);
 pub struct Place {
     /// musterd's own PID.
     pub pid: Pid,
+    /// Its parent's; 0 where that lies outside the PID namespace.
+    pub parent: Pid,
     /// Whether it is PID 1: then every process of the PID namespace is its own in the end.
     pub is_init: bool,
 }
@@ -122,6 +125,8 @@ pub struct Supervisor {
     measuring: Measuring,
     phase: Phase,
     place: Place,
+    /// Whether it was looked for other musterds.
+    knows_neighbours: bool,
     /// Until then no table is asked for, since the last one could not be read.
     blind_until: Option<Time>,
     /// Why the last one could not be read, as it was told.
@@ -172,6 +177,7 @@ impl Supervisor {
             measuring: Measuring::default(),
             phase: Phase::Beginning,
             place,
+            knows_neighbours: false,
             blind_until: None,
             blind_told: None,
             shutdown_timeout: config.manager.shutdown_timeout,
@@ -291,6 +297,11 @@ impl Supervisor {
     /// The PID of a service's main process, if it has one.
     pub fn main_pid(&self, id: ServiceId) -> Option<Pid> {
         self.services[id].main().map(|main| main.id.pid)
+    }
+
+    /// Whether nothing of a service runs and nothing is about to.
+    pub fn is_at_rest(&self, id: ServiceId) -> bool {
+        self.services[id].state.is_at_rest()
     }
 
     /// The main process of each service that has one, and its restarts: what a record must hold.

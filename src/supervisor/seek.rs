@@ -89,6 +89,7 @@ impl Supervisor {
     /// Takes in the table: what is left of what ended, and who is there that was missing.
     pub(super) fn scanned(&mut self, now: Time, table: &Table) {
         let census = &Census::new(table, &self.new_orphans(table));
+        self.notice_neighbours(table);
         self.doubt_the_absent(table);
         self.note_apart(now, table);
         let asked: Vec<ServiceId> = self.looking.iter().copied().collect();

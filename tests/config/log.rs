@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use musterd::config::{Destination, LogFile, Logging, Overflow};
+use musterd::config::{Destination, LogFile, Logging, Overflow, load};
 
 use crate::{
     keys::web,
@@ -80,4 +80,16 @@ fn what_cannot_be_is_told() {
     }
     let text = "log = { to = \"raw\", stderr = \"prefix\" }\nready.log = \"x\"";
     assert!(web(text).log.has_lines());
+}
+
+#[test]
+fn check_shows_a_path_as_it_is_taken() {
+    for stream in ["to", "stderr"] {
+        let text =
+            format!("[services.web]\nstart = \"a\"\nlog = {{ {stream} = \"file\", path = \"logs/a\" }}");
+        let sources = sources(&format!("log-check-{stream}"), &[("default.toml", &text)]);
+        let shown = load(&sources).unwrap().1.to_string();
+        let line = format!("log.path = {:?}", Path::new(&sources.directory).join("logs/a"));
+        assert!(shown.contains(&line), "{line} in\n{shown}");
+    }
 }

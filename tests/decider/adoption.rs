@@ -95,3 +95,22 @@ fn arguments_editors_and_other_containers_are_no_match() {
     sim.run_seconds(9);
     assert_story(&sim, "no-match");
 }
+
+#[test]
+fn another_musterd_is_told_of_once_and_one_above_never() {
+    let told = |is_above: bool| {
+        let mut setup = Setup::new(vec![service("a", "/srv/a")]);
+        setup.musterd = 5;
+        // The simulated machine counts its processes from here on.
+        setup.parent = if is_above { 10 } else { 0 };
+        let mut sim = Sim::start(setup, |kernel| {
+            let other = stranger(kernel, "/usr/bin/musterd --socket /run/other.sock");
+            assert_eq!(other.pid, 10);
+            kernel.spawn(other.pid, polite("/srv/a"), None, None);
+        });
+        sim.program("a", polite("/srv/a"));
+        sim.run_seconds(200);
+        sim.transcript().matches("another musterd").count()
+    };
+    assert_eq!((told(false), told(true)), (1, 0));
+}

@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) services: Vec<Service>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) musterd: Pid,
+    /// Its parent.
+    pub(crate) parent: Pid,
     pub(crate) pid_max: Pid,
     pub(crate) record: HashMap<String, Recorded>,
 }
@@ -54,6 +56,7 @@ impl Setup {
             services,
             shutdown_timeout: Duration::from_secs(8),
             musterd: 1,
+            parent: 0,
             pid_max: MANY_PIDS,
             record: HashMap::new(),
         }
@@ -110,7 +113,7 @@ impl Sim {
         let names = setup.services.iter().map(|service| service.name.to_string()).collect();
         let judge = Judge::new(&setup.services, setup.shutdown_timeout, setup.musterd == 1, now);
         let config = Config { manager, services: setup.services, warnings: Vec::new() };
-        let place = Place { pid: setup.musterd, is_init: setup.musterd == 1 };
+        let place = Place { pid: setup.musterd, parent: setup.parent, is_init: setup.musterd == 1 };
         let supervisor = Supervisor::new(&config, place, &setup.record, now, SystemTime::UNIX_EPOCH);
         Sim {
             kernel,

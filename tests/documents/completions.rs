@@ -120,8 +120,24 @@ impl Shell {
         (self.case)(&self.patterns(std::slice::from_ref(&place.path)), &what.join("; "))
     }
 
+    /// Steps over the first word of verbs whose second one is something else.
+    fn steps(&self, places: &[Place]) -> String {
+        let step = |next: Place| {
+            let words = next.path.trim_end_matches('_');
+            let pattern = |more: &str| match self.template {
+                "fish" => fish_quote(&format!("{words}{more}*")),
+                _ => format!("{}*", posix_quote(&format!("{words}{more}"))),
+            };
+            let set = (self.set)("place", &(self.quote)(&next.path));
+            [(self.case)(&pattern("-"), ""), (self.case)(&pattern(""), &set)]
+        };
+        places.iter().filter_map(Place::behind_word).flat_map(step).collect::<Vec<_>>().join("\n")
+    }
+
     fn script(&self) -> String {
-        let places = places();
+        let verbs = places();
+        let places: Vec<Place> =
+            verbs.iter().cloned().chain(verbs.iter().filter_map(Place::behind_word)).collect();
         let values: Vec<(Vec<String>, Kind)> = places
             .iter()
             .flat_map(|place| {
@@ -132,7 +148,7 @@ impl Shell {
             })
             .collect();
         let all: Vec<String> = values.iter().flat_map(|(names, _)| names.clone()).collect();
-        let deeper: Vec<String> = places[1..].iter().map(|place| place.path.clone()).collect();
+        let deeper: Vec<String> = verbs[1..].iter().map(|place| place.path.clone()).collect();
         let kinds = values
             .iter()
             .filter_map(|(names, kind)| Some((self.case)(&self.patterns(names), &self.kind(*kind)?)));
@@ -140,6 +156,7 @@ impl Shell {
         source(&format!("tests/documents/completions/{}", self.template))
             .replace("@MADE@", MADE)
             .replace("@VALUES@", &self.patterns(&all))
+            .replace("@STEPS@", &self.steps(&verbs))
             .replace("@PLACES@", &self.patterns(&deeper))
             .replace("@KINDS@", &kinds.collect::<Vec<_>>().join("\n"))
             .replace("@PROPOSALS@", &proposals.collect::<Vec<_>>().join("\n"))

@@ -3,10 +3,13 @@
 use clap::{Arg, Command};
 
 /// A place: behind these words.
+#[derive(Clone)]
 pub(crate) struct Place {
     /// `musterd ctl status`.
     pub(crate) path: String,
     pub(crate) command: Command,
+    /// How many words that are no options stand before.
+    pub(crate) words: usize,
 }
 
 /// What a value is, as its name in the help says.
@@ -47,9 +50,16 @@ impl Place {
         self.command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
     }
 
-    /// What the words that are no options are.
+    /// What the next word is that is no option.
     pub(crate) fn positional(&self) -> Kind {
-        self.command.get_positionals().next().map_or(Kind::Free, Kind::of)
+        let all: Vec<_> = self.command.get_positionals().collect();
+        all.get(self.words).or(all.last()).map_or(Kind::Free, |word| Kind::of(word))
+    }
+
+    /// The place behind one such word, where the next one is something else: `musterd ctl signal _`.
+    pub(crate) fn behind_word(&self) -> Option<Place> {
+        let next = Place { path: format!("{} _", self.path), words: self.words + 1, ..self.clone() };
+        (next.positional() != self.positional()).then_some(next)
     }
 
     /// The spellings of the options that take a value, with what that is.
@@ -76,7 +86,7 @@ pub(crate) fn places() -> Vec<Place> {
 
 fn add(path: String, command: &Command, places: &mut Vec<Place>) {
     let at = places.len();
-    places.push(Place { path: path.clone(), command: command.clone() });
+    places.push(Place { path: path.clone(), command: command.clone(), words: 0 });
     let verbs: Vec<Command> = places[at].verbs().cloned().collect();
     for verb in verbs {
         add(format!("{path} {}", verb.get_name()), &verb, places);

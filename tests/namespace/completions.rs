@@ -52,6 +52,9 @@ fn bash_completes() {
     assert_eq!(complete("musterd ctl --socket /nowhere stop m"), "\n");
     assert_eq!(complete("musterd ctl logs --fol"), "--follow\n");
     assert_eq!(complete("musterd ctl log-level d"), "debug\n");
+    assert_eq!(complete("musterd ctl signal US"), "USR1\nUSR2\n");
+    assert_eq!(complete("musterd ctl signal USR1 we"), "web\n");
+    assert_eq!(complete("musterd ctl signal --socket /run/musterd.sock USR1 web m"), "mail\n");
     assert_eq!(complete("musterd --config /etc/host"), complete("musterd /etc/host"));
     assert!(complete("musterd --config /etc/host").contains("/etc/hosts\n"));
     assert!(complete("musterd sch").starts_with("schema\n"));
@@ -81,6 +84,8 @@ fn zsh_completes() {
     );
     assert_eq!(complete("musterd ctl logs --fol"), "musterd ctl logs --follow \n");
     assert_eq!(complete("musterd ctl log-level d"), "musterd ctl log-level debug \n");
+    assert_eq!(complete("musterd ctl signal KI"), "musterd ctl signal KILL \n");
+    assert_eq!(complete("musterd ctl signal KILL we"), "musterd ctl signal KILL web \n");
     assert_eq!(complete("musterd --config /etc/hostn"), "musterd --config /etc/hostname \n");
 }
 
@@ -99,5 +104,8 @@ fn fish_completes() {
     assert!(complete("musterd ctl logs --fol").starts_with("--follow\t"));
     assert!(!complete("musterd ctl logs ").contains("--"), "{}", complete("musterd ctl logs "));
     assert_eq!(complete("musterd ctl log-level d"), "debug\n");
+    assert_eq!(complete("musterd ctl signal US"), "USR1\nUSR2\n");
+    assert_eq!(complete("musterd ctl signal USR1 we"), "web\n");
+    assert_eq!(complete("musterd ctl signal --socket /run/musterd.sock USR1 web m"), "mail\n");
     assert!(complete("musterd --config /etc/host").contains("/etc/hosts"));
 }

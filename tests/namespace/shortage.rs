@@ -143,6 +143,11 @@ fn with_few_descriptors_some_services_wait() {
         is_kept(&machine, service);
     }
     assert_eq!(running(&machine), before);
+    assert!(machine.ctl(&["stop", &before[0]]).status.success());
+    wait("what was stopped makes room for one that waited", || {
+        let now = running(&machine);
+        (now.len() == before.len() && !now.contains(&before[0])).then_some(())
+    });
     machine.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(machine.wait_end(), Some(0));
 }

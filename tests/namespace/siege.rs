@@ -18,6 +18,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     ("whatever_clients_do_services_are_started_again", whatever_clients_do_services_are_started_again),
     ("a_second_manager_exits_and_names_the_first", a_second_manager_exits_and_names_the_first),
+    ("a_manager_beside_another_says_so", a_manager_beside_another_says_so),
     ("a_dead_managers_socket_is_taken_over", a_dead_managers_socket_is_taken_over),
 ];
 
@@ -117,4 +118,17 @@ fn a_dead_managers_socket_is_taken_over() {
     machine.kill("KILL", first.pid);
     let after = wait("the next one answers", || machine.status().pop().filter(|alpha| alpha.pid.is_some()));
     assert_eq!(after.pid, before.pid, "it found its service");
+}
+
+fn a_manager_beside_another_says_so() {
+    let folder = Folder::new("beside");
+    let alpha = folder.sleeper("alpha") + " infinity";
+    let config = folder.config("[services.once]\nstart = '/bin/true'\nkind = 'task'\n");
+    let machine = Machine::start(folder, &[&alpha]);
+    machine.wait_running("alpha");
+    let output = machine.inside(&[MUSTERD, "--socket", "/run/other.sock", "-c", &config]);
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("another musterd: pid 1 manages services here, too"), "{told}");
+    assert!(!machine.output().contains("another musterd"), "{}", machine.output());
 }

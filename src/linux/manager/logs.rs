@@ -1,10 +1,6 @@
 //! Answers what clients ask of the output: lines, log files, the level of messages. Decides nothing about services.
 
-use std::time::Duration;
-
-use nix::sys::epoll::{EpollEvent, EpollFlags};
-
-use super::{Manager, OUTPUT, token};
+use super::Manager;
 use crate::{
     linux::{
         control::{Asked, Control},
@@ -12,7 +8,6 @@ use crate::{
     },
     protocol::{Request, Response},
     supervisor::{ClientId, Notice, ServiceId},
-    time::Time,
 };
 
 /// Clients that wait for lines.
@@ -34,52 +29,7 @@ impl Followers {
     }
 }
 
-/// Less than this in one turn is little: a service that writes its lines one by one.
-const LITTLE: usize = 16 * 1024;
-
-/// How long more is waited for then: a pipe doesn't fill in that, and nobody who reads along notices it. Without a pause
-/// each line would be a turn of the loop.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// A pause in reading what services write.
-#[derive(Debug, Default)]
-pub(super) struct Rest {
-    until: Option<Time>,
-    /// When it was read last.
-    last: Time,
-}
-
-impl Rest {
-    /// When it is over.
-    pub(super) fn until(&self) -> Option<Time> {
-        self.until
-    }
-}
-
 impl Manager {
-    /// Reads what services wrote; after little that follows little there is a pause.
-    pub(super) fn read_output(&mut self) {
-        let count = self.output.ready(self.now);
-        if (1..LITTLE).contains(&count) && self.now.since(self.rest.last) < 4 * PAUSE {
-            self.rest.until = Some(self.now + PAUSE);
-            self.listen_to_output(EpollFlags::empty());
-        }
-        self.rest.last = self.now;
-    }
-
-    /// Goes on reading if the pause is over.
-    pub(super) fn end_rest(&mut self) {
-        if self.rest.until.is_some_and(|until| until <= self.now) {
-            self.rest.until = None;
-            self.listen_to_output(EpollFlags::EPOLLIN);
-        }
-    }
-
-    fn listen_to_output(&self, interest: EpollFlags) {
-        // Cannot fail: the output is registered, and changing that takes no memory (epoll_ctl(2)).
-        let _ = self.epoll.modify(&self.output, &mut EpollEvent::new(interest, token(OUTPUT, 0)));
-    }
-
     /// Answers a request about the output; gives back any other.
     pub(super) fn serve_output(&mut self, asked: Asked) -> Option<Asked> {
         let response = match &asked.request {

@@ -5,7 +5,7 @@ use std::{io, mem, os::fd::AsFd};
 use super::{End, Outlet, Output, Part};
 use crate::{
     config::{Destination, Logging},
-    linux::{lines::Ending, render::Stream},
+    linux::{channel::Source, lines::Ending, pace::LARGE, render::Stream},
     time::Time,
 };
 
@@ -22,7 +22,8 @@ impl Output {
         logging: &Logging,
         now: Time,
     ) -> io::Result<()> {
-        if self.services[outlet.0].logging == *logging {
+        let is_closed = matches!(self.pipes[2 * outlet.0], End::Gone);
+        if self.services[outlet.0].logging == *logging && !is_closed {
             return Ok(());
         }
         self.ended(outlet, now);
@@ -41,14 +42,27 @@ impl Output {
         Ok(())
     }
 
+    /// Whether what a service has written waits for the reader of musterd's output.
+    pub fn is_held(&self, outlet: Outlet) -> bool {
+        self.pipes[2 * outlet.0..][..2].iter().any(|end| match end {
+            End::Pipe(pipe) => self.channels[pipe.channel].is_held(),
+            End::Direct(_) | End::Gone => false,
+        })
+    }
+
+    /// Frees the descriptors of a service of which nothing runs; [`Output::change_service`] opens its outlet again.
+    pub fn close_service(&mut self, outlet: Outlet, now: Time) {
+        self.ended(outlet, now);
+        self.close(2 * outlet.0);
+        self.close(2 * outlet.0 + 1);
+    }
+
     /// The service is no more: gives out what it has left behind, and frees what it had. Its outlet may be that of
     /// another service then.
     pub fn remove_service(&mut self, outlet: Outlet, now: Time) {
-        self.ended(outlet, now);
+        self.close_service(outlet, now);
         self.tell_drops(now);
         self.dropping.remove(&outlet.0);
-        self.close(2 * outlet.0);
-        self.close(2 * outlet.0 + 1);
         self.await_line(outlet, None);
         self.history.remove(outlet.0);
         self.free.push(outlet.0);
@@ -67,7 +81,8 @@ impl Output {
         let End::Pipe(pipe) = &mut self.pipes[index] else { return Ok(()) };
         let fd = pipe.feed.read_end.as_fd();
         self.channels[pipe.channel].remove_source(fd, index);
-        self.channels[channel].add_source(&self.epoll, fd, index, logging.overflow)?;
+        pipe.pace.begin_anew();
+        self.channels[channel].add_source(&self.epoll, Source { fd, index, overflow: logging.overflow })?;
         (pipe.channel, pipe.overflow) = (channel, logging.overflow);
         Ok(())
     }
@@ -77,6 +92,7 @@ impl Output {
             let channel = &mut self.channels[pipe.channel];
             channel.remove_source(pipe.feed.read_end.as_fd(), index);
             channel.set_due(index, pipe.due, None);
+            self.large -= usize::from(pipe.pace.room() == LARGE);
         }
     }
 }
