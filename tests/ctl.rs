@@ -228,7 +228,104 @@ fn commands_show_what_they_touched() {
     say(&["restart", "web"], &[MISSING]);
     say(&["stop", "mail"], &[STOPPED]);
     say(&["stop", "mail", "db"], &[STOPPED, STUCK]);
+    say(&["stop", "--no-wait", "db"], &[STUCK]);
+    say(&["reload", "apache2"], &[RUNNING]);
+    say(&["signal", "sighup", "apache2", "sshd"], &[RUNNING, DAEMON]);
+    say(&["check"], &[RUNNING, MISSING]);
+    say(&["check", "--json", "sshd"], &[DAEMON]);
+    let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
+    let failures = r#"{"name":"web","reason":"reload command 9 exited 1"}"#;
+    say(&["reload", "web", "sshd"], &format!(r#"{{"result":"failed","failures":[{failures}]}}"#));
+    say(&["reload", "mail"], r#"{"result":"refused","reason":"service \"mail\" is stopped"}"#);
+    say(&["shutdown"], r#"{"result":"done"}"#);
+    for misuse in [
+        &["signal", "HUP"][..],
+        &["signal", "HPU", "web"],
+        &["reload", "--dry-run", "web"],
+        &["reload", "--timeout", "5s"],
+        &["restart", "web", "--timeout", "soon"],
+        &["restart", "web", "--timeout", "5s", "--no-wait"],
+        &["restrat", "web"],
+    ] {
+        transcript.say(&folder, misuse, None);
+    }
     transcript.check("commands");
+}
+
+/// Answers each request with the next of these, on one connection after another where one hangs up; says what was asked.
+fn converse_on(mut command: Command, socket: &Path, answers: &[Option<String>]) -> (Vec<String>, Output) {
+    let listener = UnixListener::bind(socket).unwrap();
+    let child = command.spawn().unwrap();
+    let (mut asked, mut stream) = (Vec::new(), None::<BufReader<UnixStream>>);
+    let mut silent = Vec::new();
+    for answer in answers {
+        let mut reader = stream.take().unwrap_or_else(|| {
+            let mut wait = [PollFd::new(&listener, PollFlags::IN)];
+            assert_eq!(poll(&mut wait, Some(&LIMIT)).unwrap(), 1, "ctl did not connect");
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            BufReader::new(stream)
+        });
+        let mut request = String::new();
+        reader.read_line(&mut request).unwrap();
+        asked.push(request.trim_end().replace(",\"protocol\":1}", "}"));
+        match answer {
+            Some(answer) => {
+                reader.get_mut().write_all(format!("{answer}\n").as_bytes()).unwrap();
+                stream = Some(reader);
+            }
+            // It waits in vain.
+            None => silent.push(reader),
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    fs::remove_file(socket).unwrap();
+    (asked, output)
+}
+
+fn patterns_become_names() {
+    let folder = Folder::new("patterns");
+    let all = Some(services(&[RUNNING, DAEMON, MISSING, STOPPED]));
+    let answer = Some(services(&[RUNNING, MISSING]));
+    let command = folder.ctl(&["start", "--no-wait", "*[eb]*", "apache2"]);
+    let (asked, output) = converse_on(command, &folder.socket(), &[all.clone(), answer]);
+    assert_eq!(
+        asked,
+        [
+            r#"{"verb":"status","names":[]}"#,
+            r#"{"verb":"start","names":["apache2","web","apache2"],"wait":false}"#
+        ]
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let (asked, output) = converse_on(folder.ctl(&["stop", "web", "x*"]), &folder.socket(), &[all]);
+    assert_eq!(asked.len(), 1, "nothing is stopped: {asked:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "musterd: cannot find a service \"x*\": there are apache2, sshd, web, mail\n");
+    assert_eq!(output.status.code(), Some(4));
+}
+
+fn whose_patience_is_over_is_told_how_far_it_is() {
+    let folder = Folder::new("late");
+    let stuck = Some(services(&[STUCK]));
+    let command = folder.ctl(&["stop", "db", "--timeout", "20ms"]);
+    let (asked, output) = converse_on(command, &folder.socket(), &[None, stuck]);
+    assert_eq!(asked, [r#"{"verb":"stop","names":["db"]}"#, r#"{"verb":"status","names":["db"]}"#]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let not = "musterd: service \"db\" has not stopped: SIGKILL sent to pid 5\n";
+    assert_eq!(told, format!("{not}musterd: not done within 20ms; it goes on\n"));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("stopping"));
+}
+
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let folder = Folder::new("pipe");
+    let (read_end, write_end) = nix::unistd::pipe().unwrap();
+    drop(read_end);
+    let mut command = folder.ctl(&["status"]);
+    command.stdout(write_end);
+    let (_, output) = converse(command, &folder.socket(), &(services(&[RUNNING]) + "\n"));
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
 
 fn logs_are_lines_with_marks() {
@@ -330,7 +427,13 @@ fn errors_say_what_to_do() {
 fn help_tells_of_exit_codes_and_sockets() {
     let folder = Folder::new("help");
     let mut transcript = Transcript::default();
-    for arguments in [&["--help"][..], &["status", "--help"], &["start", "--help"], &["health", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["status", "--help"],
+        &["start", "--help"],
+        &["signal", "--help"],
+        &["health", "--help"],
+    ] {
         transcript.say(&folder, arguments, None);
     }
     transcript.check("help");
@@ -419,6 +522,9 @@ fn main() {
         ("what_was_missed_is_told", what_was_missed_is_told as fn(), false),
         ("health_names_what_is_not_well", health_names_what_is_not_well as fn(), false),
         ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
+        ("patterns_become_names", patterns_become_names, false),
+        ("whose_patience_is_over_is_told_how_far_it_is", whose_patience_is_over_is_told_how_far_it_is, false),
+        ("a_reader_that_has_seen_enough_is_no_error", a_reader_that_has_seen_enough_is_no_error, false),
         ("logs_are_lines_with_marks", logs_are_lines_with_marks as fn(), false),
         ("a_reload_shows_what_it_changes", a_reload_shows_what_it_changes as fn(), false),
         ("errors_say_what_to_do", errors_say_what_to_do as fn(), false),

@@ -95,6 +95,26 @@ impl Machine {
         })
     }
 
+    /// Kills all services at once; the time from the first kill(2) to the exec of the last that is back, `None` if one
+    /// does not come.
+    ///
+    /// # Errors
+    /// Events were lost.
+    pub(crate) fn restart_all(&self, observer: &mut Observer) -> io::Result<Option<Duration>> {
+        observer.take_in()?;
+        let victims: Vec<i32> = self.services(observer).values().map(|&(pid, _)| pid).collect();
+        let killed = now();
+        for pid in victims {
+            kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        }
+        observer.wait(LIMIT, |observer| {
+            let services = self.services(observer);
+            let first = services.values().map(|&(_, back)| back).min()?;
+            let last = services.values().map(|&(_, back)| back).max()?;
+            (services.len() == self.names.len() && first > killed).then(|| last.saturating_sub(killed))
+        })
+    }
+
     /// Spreads what follows evenly over the interval at which the manager looks, by multiples of the golden ratio.
     fn pause(&mut self) {
         self.phase = (self.phase + 0.618).fract();

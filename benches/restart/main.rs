@@ -6,6 +6,7 @@
 mod bare;
 mod connector;
 mod folder;
+mod load;
 mod machine;
 mod managers;
 mod measure;
@@ -42,6 +43,12 @@ struct Options {
     /// How long the idle managers are watched, in seconds
     #[arg(long, default_value_t = 10)]
     window: u64,
+    /// Instead: restarts of so many services while musterd is asked for their states
+    #[arg(long, value_name = "SERVICES", num_args = 0..=1, default_missing_value = "200")]
+    load: Option<u16>,
+    /// How often it is asked then, in a second
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(400..))]
+    rate: u32,
     /// Only these managers; the bare loop is always there
     #[arg(long, value_delimiter = ',', value_enum)]
     managers: Vec<Manager>,
@@ -85,7 +92,11 @@ fn main() -> ExitCode {
 }
 
 /// Measures everything and prints the table; false if a manager did not do what it was to do.
-fn run(options: &Options, observer: Observer) -> std::io::Result<bool> {
+fn run(options: &Options, mut observer: Observer) -> std::io::Result<bool> {
+    if let Some(services) = options.load {
+        println!("{}\n", machine());
+        return load::run(&mut observer, usize::from(services).max(7), options.rate).map(|()| true);
+    }
     let many = usize::from(options.services);
     let managers = Manager::installed(&options.managers);
     let mut bench = Bench::new(observer, &managers, many.max(measure::IDLE))?;

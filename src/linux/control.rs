@@ -162,9 +162,16 @@ impl Control {
         self.asked.pop_front()
     }
 
-    /// The next client that went, or was dropped, without having been answered; to be asked for when no request is left.
+    /// Whether there is one.
+    pub fn is_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// The next client that went, or was dropped, without having been answered, and whose request was taken.
     pub fn next_hang_up(&mut self) -> Option<ClientId> {
-        self.hung_up.pop_front()
+        let is_taken = |client: &ClientId| !self.asked.iter().any(|asked| asked.client == *client);
+        let at = self.hung_up.iter().position(is_taken)?;
+        self.hung_up.remove(at)
     }
 
     /// Answers a client's request, whenever that can be; nothing happens if it has hung up.

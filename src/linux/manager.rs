@@ -27,7 +27,7 @@ mod reload;
 use reload::Loaded;
 
 use super::{
-    control::{Control, Guests},
+    control::{Asked, Control, Guests},
     endpoint::Endpoint,
     log::{Log, wall_clock},
     named,
@@ -60,6 +60,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How often the processes are looked at before it is the kernel's turn again: whatever goes wrong with a service,
 /// signals are heard.
 const LOOKS: usize = 4;
+
+/// How long requests are answered before it is the processes' turn again: a restart waits for no flood of questions.
+const SERVING: Duration = Duration::from_millis(1);
 
 /// How long the loop waits after a panic, which may come again at once.
 const AFTER_PANIC: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -274,7 +277,9 @@ impl Manager {
     }
 
     fn timeout(&mut self) -> EpollTimeout {
-        if self.supervisor.look().is_some() {
+        if self.supervisor.look().is_some()
+            || self.endpoint.control().is_some_and(|control| control.is_asked())
+        {
             return EpollTimeout::ZERO;
         }
         let deadline = [
@@ -318,7 +323,9 @@ impl Manager {
             self.take_notifications(data);
         }
         for data in tagged(CONTROL) {
-            self.serve(data);
+            if let Some(control) = self.endpoint.control() {
+                control.ready(&self.epoll, data, self.now);
+            }
         }
         if tagged(OUTPUT).next().is_some() || self.output.is_due(self.now) {
             self.tell_mains();
@@ -411,26 +418,30 @@ impl Manager {
         self.look_around();
     }
 
-    fn serve(&mut self, data: u64) {
-        if let Some(control) = self.endpoint.control() {
-            control.ready(&self.epoll, data, self.now);
-        }
-        self.answer_requests();
-    }
-
-    /// Takes up what clients ask. An answer may bring the next request with it, that was sent without waiting: no event
-    /// of the socket tells of that one.
+    /// Takes up what clients ask, until others have waited long enough: what is left is for the next turn. An answer may
+    /// bring the next request with it, that was sent without waiting: no event of the socket tells of that one.
     fn answer_requests(&mut self) {
+        let until = clock() + SERVING;
         while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
-            if let Some(asked) = self.serve_output(asked) {
-                let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid };
-                self.feed(Event::Asked { client: asked.client, caller, request: asked.request });
-                self.look_around();
+            self.serve(asked);
+            if clock() >= until {
+                break;
             }
         }
         while let Some(client) = self.endpoint.control().and_then(Control::next_hang_up) {
             self.followers.hung_up(client);
             self.feed(Event::HungUp { client });
+        }
+    }
+
+    fn serve(&mut self, asked: Asked) {
+        if let Some(response) = self.supervisor.known(self.now, &asked.request) {
+            return self.answer(asked.client, &response);
+        }
+        if let Some(Asked { client, peer, request }) = self.serve_output(asked) {
+            let caller = Caller { uid: peer.uid, pid: peer.pid };
+            self.feed(Event::Asked { client, caller, request });
+            self.look_around();
         }
     }
 

@@ -246,11 +246,16 @@ impl Supervisor {
         if gone.session.is_none() || pattern.pidfile().is_some() {
             return;
         }
-        // The service may have been started again since, and have children of its own.
-        let until = service.main().map_or(u64::MAX, |main| main.id.start);
+        // The service may have been started again since, and have children of its own: within a tick they have the
+        // higher PIDs.
+        let is_older = |process: ProcessId| {
+            let main = service.main().map(|main| (main.id.start, main.id.pid));
+            main.is_none_or(|main| (process.start, process.pid) < main)
+        };
         let left = census.adrift.iter().filter(|process| {
             gone.session != Some(process.session)
-                && (gone.id.start..until).contains(&process.id.start)
+                && process.id.start >= gone.id.start
+                && is_older(process.id)
                 && !may_be_daemon(process)
                 && pattern.admits(process, &Names::of(process), &census.table.named)
         });

@@ -175,11 +175,11 @@ impl Supervisor {
         let service = &mut self.services[id];
         service.wrapper.take_if(|wrapper| wrapper.pid == process.pid);
         let stays = service.wrapper.is_some();
-        if self.probed.get(&process.pid).is_some_and(|probed| probed.runs()) {
+        if self.probed.get(&process.pid).is_some_and(|probed| probed.probes()) {
             return self.probe_ended(now, id, process, exit);
         }
         self.actions.push(Action::FlushOutput(id));
-        self.reload_ended(id, process, exit);
+        self.reload_ended(now, id, process, exit);
         if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
             self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
         }

@@ -101,7 +101,7 @@ pub struct Supervisor {
     orphans: HashMap<Pid, Option<ServiceId>>,
     /// Processes of a service's name that left its session: on their own.
     apart: HashMap<ProcessId, ServiceId>,
-    /// The sessions of probes that run, or that may have left processes there, by their leaders' PIDs.
+    /// The sessions of probes and reload commands that run, or that may have left processes there, by their leaders' PIDs.
     probed: HashMap<Pid, Probed>,
     /// What must be looked at to know whether probes that ended left anybody.
     probes_left: Option<Look>,

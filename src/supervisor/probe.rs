@@ -41,16 +41,27 @@ pub(super) enum ProbeRun {
     Silence { until: Time },
 }
 
-/// A probe's session.
+/// The session of a probe or a reload command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probed {
-    /// When the probe's end was heard of.
+    /// Whether it is a reload command.
+    reloads: bool,
+    /// When its end was heard of.
     ended: Option<Time>,
 }
 
 impl Probed {
+    pub(super) fn begun(reloads: bool) -> Self {
+        Self { reloads, ended: None }
+    }
+
     pub(super) fn runs(self) -> bool {
         self.ended.is_none()
+    }
+
+    /// Whether it is a probe that runs.
+    pub(super) fn probes(self) -> bool {
+        self.runs() && !self.reloads
     }
 
     /// Whether this process of a session with its ID can be of the probe: who is younger than its end is not.
@@ -119,7 +130,7 @@ impl Supervisor {
     }
 
     pub(super) fn probe_spawned(&mut self, now: Time, id: ServiceId, probing: Probing, process: ProcessId) {
-        self.probed.insert(process.pid, Probed { ended: None });
+        self.probed.insert(process.pid, Probed::begun(false));
         match self.services[id].probe {
             Some(ProbeRun::Asked { probing: asked }) if asked == probing => {
                 let until = now + self.probe_patience(id, probing);
@@ -171,8 +182,7 @@ impl Supervisor {
 
     /// A probe's process ended. Whoever it left is looked for.
     pub(super) fn probe_ended(&mut self, now: Time, id: ServiceId, process: ProcessId, exit: Exit) {
-        self.probes_left = self.probes_left.max(Some(Look::Orphans));
-        self.probed.insert(process.pid, Probed { ended: Some(now) });
+        self.probed_ended(now, process);
         let service = &mut self.services[id];
         if let Some(ProbeRun::Working { probing, process: working, said, .. }) = &service.probe
             && working.pid == process.pid
@@ -182,6 +192,14 @@ impl Supervisor {
                 if exit.is_clean() { Ok(()) } else { Err(said.unwrap_or_else(|| exit.to_string())) };
             service.probe = None;
             self.probe_answered(now, id, probing, outcome);
+        }
+    }
+
+    /// Whoever a probe or a reload command left is looked for.
+    pub(super) fn probed_ended(&mut self, now: Time, process: ProcessId) {
+        if let Some(probed) = self.probed.get_mut(&process.pid) {
+            probed.ended = Some(now);
+            self.probes_left = self.probes_left.max(Some(Look::Orphans));
         }
     }
 
@@ -236,7 +254,7 @@ impl Supervisor {
     /// A process of an earlier probe that has not ended yet.
     fn lingering_probe(&self, id: ServiceId) -> Option<Pid> {
         let is_ours = |pid: &Pid| self.owners.get(pid).is_some_and(|owner| owner.service == id);
-        let mut running = self.probed.iter().filter(|(_, probed)| probed.runs()).map(|(&pid, _)| pid);
+        let mut running = self.probed.iter().filter(|(_, probed)| probed.probes()).map(|(&pid, _)| pid);
         running.find(is_ours)
     }
 

@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     Action, ClientId, Purpose, ServiceId, Supervisor,
+    probe::Probed,
     requests::Awaited,
     state::{Asked, Reason, State},
 };
@@ -82,6 +83,7 @@ impl Supervisor {
     }
 
     pub(super) fn reload_spawned(&mut self, id: ServiceId, process: ProcessId) {
+        self.probed.insert(process.pid, Probed::begun(true));
         match &mut self.services[id].reload {
             Some(reload) => reload.process = Some(process),
             // It is being stopped already.
@@ -90,7 +92,8 @@ impl Supervisor {
     }
 
     /// A process of the service ended: perhaps its reload command.
-    pub(super) fn reload_ended(&mut self, id: ServiceId, process: ProcessId, exit: Exit) {
+    pub(super) fn reload_ended(&mut self, now: Time, id: ServiceId, process: ProcessId, exit: Exit) {
+        self.probed_ended(now, process);
         let reload = self.services[id].reload.as_ref();
         if reload.is_some_and(|reload| reload.process.is_some_and(|own| own.pid == process.pid)) {
             let what = format!("reload command {} {exit}", process.pid);

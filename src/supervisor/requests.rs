@@ -3,7 +3,7 @@
 use super::{
     Action, Caller, ClientId, ServiceId, Supervisor,
     probe::ProbeRun,
-    state::{Asked, Goal, Reason, State},
+    state::{Asked, Goal, Reason, Seek, State},
     status::Depth,
     story::Tale,
 };
@@ -42,13 +42,31 @@ impl Waiter {
 }
 
 impl Supervisor {
-    pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
+    /// The answer to a question for what is known already, which changes nothing and needs no step: there may be thousands
+    /// a second. `None`: another request, to be stepped.
+    pub fn known(&self, now: Time, request: &Request) -> Option<Response> {
+        let Request::Status { measured, detail, .. } = request else { return None };
+        if *measured && !self.is_measured(now) {
+            return None;
+        }
+        let told =
+            self.chosen(request).map(|services| self.statuses(now, &services, Depth::of(*measured, *detail)));
+        Some(told.unwrap_or_else(|refusal| refusal))
+    }
+
+    fn chosen(&self, request: &Request) -> Result<Vec<ServiceId>, Response> {
         let known: Vec<&str> = self.services.iter().map(|service| service.config.name.as_str()).collect();
-        let services: Vec<ServiceId> = match request.choose(&known) {
-            Ok(chosen) => {
-                let ids: Vec<ServiceId> = self.services.ids().collect();
-                chosen.into_iter().map(|at| ids[at]).collect()
-            }
+        let chosen = request.choose(&known)?;
+        let ids: Vec<ServiceId> = self.services.ids().collect();
+        Ok(chosen.into_iter().map(|at| ids[at]).collect())
+    }
+
+    pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
+        if let Some(response) = self.known(now, &request) {
+            return self.reply(client, response);
+        }
+        let services = match self.chosen(&request) {
+            Ok(services) => services,
             Err(response) => return self.reply(client, response),
         };
         if let Some(reason) = self.why_not(&request, &services) {
@@ -56,15 +74,8 @@ impl Supervisor {
         }
         let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
         let (awaited, waits) = match request {
-            Request::Status { measured: true, detail, .. } => {
-                let depth = if detail { Depth::Everything } else { Depth::History };
-                return self.asked_measured(now, client, services, depth);
-            }
-            Request::Status { measured: false, detail, .. } => {
-                return self.reply(
-                    client,
-                    self.statuses(now, &services, if detail { Depth::Everything } else { Depth::State }),
-                );
+            Request::Status { measured, detail, .. } => {
+                return self.asked_measured(now, client, services, Depth::of(measured, detail));
             }
             Request::Why { .. } => {
                 let response = match services.as_slice() {
@@ -242,9 +253,9 @@ impl Supervisor {
 
     /// Calls the roll for one service without waiting for its interval, and asks whether it is well.
     fn check_now(&mut self, now: Time, id: ServiceId) {
-        if matches!(self.services[id].state, State::Backoff { .. }) {
+        if matches!(self.services[id].state, State::Backoff { .. }) && !self.services[id].is_single_run() {
             // Perhaps somebody has started it meanwhile.
-            return self.pursue(now, id);
+            return self.seek(now, id, Seek { gone: None, needs_table: true, later: None });
         }
         if self.services[id].has_processes() {
             self.services[id].check_due = true;

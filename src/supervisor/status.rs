@@ -20,6 +20,17 @@ pub(super) enum Depth {
     Everything,
 }
 
+impl Depth {
+    /// What a request asks for.
+    pub(super) fn of(measured: bool, detail: bool) -> Self {
+        match (measured, detail) {
+            (_, true) => Depth::Everything,
+            (true, false) => Depth::History,
+            (false, false) => Depth::State,
+        }
+    }
+}
+
 impl Supervisor {
     pub(super) fn statuses(&self, now: Time, services: &[ServiceId], depth: Depth) -> Response {
         let services = services.iter().map(|&id| self.status(now, id, depth)).collect();

@@ -106,10 +106,14 @@ impl Supervisor {
         depth: Depth,
     ) {
         self.measuring.askers.push(Asker { client, services, depth });
-        let is_fresh = self.measuring.at.is_some_and(|at| now.since(at) < FRESH);
-        if is_fresh || self.blind_until.is_some() {
+        if self.is_measured(now) || self.blind_until.is_some() {
             self.answer_askers(now);
         }
+    }
+
+    /// Whether it is known what services take, as far as anybody can ask for it.
+    pub(super) fn is_measured(&self, now: Time) -> bool {
+        self.measuring.at.is_some_and(|at| now.since(at) < FRESH)
     }
 
     /// Answers with what is known.

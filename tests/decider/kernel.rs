@@ -278,6 +278,8 @@ impl Kernel {
                 }
                 self.advance(self.now);
             }
+            // As by default (signal(7)).
+            None if signal == Signal::SIGWINCH => {}
             Some(_) | None if process.image.unkillable => {}
             Some(_) | None => self.die(id, Exit::Signal { number: signal as i32, core: false }),
         }

@@ -12,15 +12,15 @@ use musterd::{
         StartLimit,
     },
     process::Pid,
-    protocol::StateName,
+    protocol::{Request, StateName},
     supervisor::{Notification, Probing, ServiceId, Stage, TRANSITIONS},
 };
-use nix::sys::signal::Signal::{self, SIGINT, SIGKILL, SIGTERM};
+use nix::sys::signal::Signal::{self, SIGINT, SIGKILL, SIGTERM, SIGWINCH};
 
 use crate::{
     judge::alive,
     program::{Image, Op, Role},
-    services::{after, matching, service},
+    services::{after, command, matching, service},
     sim::{Setup, Sim},
 };
 
@@ -217,6 +217,11 @@ fn choose_life(mut service: Service, kind: Kind, choice: &mut Choice) -> Service
         service.memory_max = Some(Guard { max: MEMORY, lasting, on_excess: remedy(choice) });
         service.cpu_max = Some(Guard { max: 100.0, lasting, on_excess: remedy(choice) });
     }
+    match choice.below(3) {
+        0 => service.reload = Some(command("/opt/reload")),
+        1 => service.reload_signal = Some(SIGWINCH),
+        _ => {}
+    }
     service
 }
 
@@ -403,7 +408,10 @@ impl Life {
     fn happen(&mut self) {
         let at = usize::try_from(self.choice.below(self.kinds.len() as u64)).unwrap();
         let (name, kind) = self.kinds[at].clone();
-        match self.choice.below(20) {
+        match self.choice.below(24) {
+            20 => self.all(),
+            21 => self.sim.check(&name),
+            22 | 23 => self.reload(&name),
             0..=3 => self.kill(at, SIGKILL),
             4 => self.kill(at, SIGTERM),
             5 => self.kill(at, SIGINT),
@@ -438,6 +446,28 @@ impl Life {
             }
             _ => {}
         }
+    }
+
+    /// Somebody asks for something to be done to all services.
+    fn all(&mut self) {
+        let (names, wait) = (vec!["all".to_owned()], self.choice.one_in(2));
+        self.sim.ask(match self.choice.below(5) {
+            0 | 1 => Request::Stop { names, wait },
+            2 | 3 => Request::Restart { names, wait },
+            _ => Request::Start { names, wait },
+        });
+    }
+
+    fn reload(&mut self, name: &str) {
+        let (code, milliseconds) = (self.choice.below(2) as i32, self.choice.milliseconds());
+        let image = Image::new("/opt/reload");
+        let image = match self.choice.below(4) {
+            0 => image,
+            1 => image.forks(1, Image::new("child").role(Role::Reloader)).exits(milliseconds, code),
+            _ => image.exits(milliseconds, code),
+        };
+        self.sim.reload_program(name, image);
+        self.sim.reload(name);
     }
 
     fn victim(&mut self, at: usize) -> Option<Pid> {

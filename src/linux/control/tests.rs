@@ -391,3 +391,15 @@ fn what_is_not_a_socket_is_never_removed() {
     );
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_hang_up_is_told_when_what_was_asked_was_taken() {
+    let mut house = House::new("early");
+    drop(house.client(STATUS));
+    house.settle();
+    assert!(house.control.is_asked());
+    assert_eq!(house.control.next_hang_up(), None);
+    let asked = house.control.next_request().unwrap();
+    assert!(!house.control.is_asked());
+    assert_eq!(house.control.next_hang_up(), Some(asked.client));
+}

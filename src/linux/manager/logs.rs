@@ -141,7 +141,7 @@ impl Manager {
         Response::Lines { lines: page.lines, next: page.next, more: page.more }
     }
 
-    fn answer(&mut self, client: ClientId, response: &Response) {
+    pub(super) fn answer(&mut self, client: ClientId, response: &Response) {
         if let Some(control) = self.endpoint.control() {
             Control::reply(control, &self.epoll, client, response, self.now);
         }
