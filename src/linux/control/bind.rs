@@ -86,7 +86,7 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Whether clients find this one, and not another or none.
+    /// Whether clients find this one, and not another or none: while the socket is open, no other file gets its inode.
     pub(super) fn is_in_place(&self) -> bool {
         fs::symlink_metadata(&self.path)
             .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
