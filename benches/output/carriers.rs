@@ -22,6 +22,8 @@ pub(crate) enum Carrier {
     S6Log,
     /// supervisord to its own stdout, which gives lines no name.
     Supervisord,
+    /// supervisord to a file for each service, which it rotates.
+    Rotating,
     /// The one of this build, with names; as PID 1.
     Musterd,
     /// The same as an ordinary process, which may be killed without losing a line.
@@ -37,6 +39,8 @@ pub(crate) struct Load {
     pub(crate) seconds: f64,
     /// So many bytes at once.
     pub(crate) at_once: usize,
+    /// So often in a second; 0: as often as it can.
+    pub(crate) pace: u32,
 }
 
 /// The processes of one measurement.
@@ -50,14 +54,15 @@ pub(crate) struct Running {
 }
 
 impl Carrier {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Cat, Self::S6Log, Self::Supervisord, Self::Musterd, Self::Beside];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Cat, Self::S6Log, Self::Supervisord, Self::Rotating, Self::Musterd, Self::Beside];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Carrier::Cat => "cat",
             Carrier::S6Log => "s6-log",
             Carrier::Supervisord => "supervisord",
+            Carrier::Rotating => "supervisord, to its files",
             Carrier::Musterd => "musterd",
             Carrier::Beside => "musterd, not PID 1",
         }
@@ -69,6 +74,7 @@ impl Carrier {
         let in_path = |name| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
         match self {
             Carrier::Cat | Carrier::S6Log | Carrier::Supervisord => in_path(self.name()),
+            Carrier::Rotating => in_path("supervisord"),
             Carrier::Musterd => rustix::process::geteuid().is_root() && in_path("unshare"),
             Carrier::Beside => true,
         }
@@ -77,7 +83,7 @@ impl Carrier {
     /// Starts it for so many services, with its output to `to`.
     pub(crate) fn start(self, folder: &Path, load: Load, to: &File) -> io::Result<Running> {
         let me = std::env::current_exe()?;
-        let Load { services, seconds, at_once } = load;
+        let Load { services, seconds, at_once, pace } = load;
         let words = |number: usize| {
             [
                 me.display().to_string(),
@@ -85,6 +91,7 @@ impl Carrier {
                 folder.display().to_string(),
                 seconds.to_string(),
                 at_once.to_string(),
+                pace.to_string(),
                 number.to_string(),
             ]
         };
@@ -95,8 +102,10 @@ impl Carrier {
                 log.args([&format!("pservice{number} | "), "1"]);
                 log
             }),
-            Carrier::Supervisord => {
-                let config = written(folder.join("supervisord.conf"), &supervisord(folder, services, words))?;
+            Carrier::Supervisord | Carrier::Rotating => {
+                let own_files = self == Carrier::Rotating;
+                let text = supervisord(folder, services, own_files, words);
+                let config = written(folder.join("supervisord.conf"), &text)?;
                 one(Command::new("supervisord").arg("-n").arg("-c").arg(config), to)
             }
             Carrier::Musterd => {
@@ -189,6 +198,7 @@ fn musterd<const N: usize>(folder: &Path, services: usize, words: impl Fn(usize)
 fn supervisord<const N: usize>(
     folder: &Path,
     services: usize,
+    own_files: bool,
     words: impl Fn(usize) -> [String; N],
 ) -> String {
     let place = folder.display();
@@ -197,10 +207,16 @@ fn supervisord<const N: usize>(
          pidfile={place}/pid\nchildlogdir={place}\n"
     );
     for number in 1..=services {
+        let log = if own_files {
+            // Rotated at 50 MB, as by default.
+            format!("{place}/service{number}.log")
+        } else {
+            "/dev/stdout\nstdout_logfile_maxbytes=0".to_owned()
+        };
         let _ = write!(
             text,
             "[program:service{number}]\ncommand={}\nautorestart=false\nstartsecs=0\n\
-             stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\nstderr_logfile=NONE\n",
+             stdout_logfile={log}\nstderr_logfile=NONE\n",
             words(number).join(" "),
         );
     }

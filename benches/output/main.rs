@@ -26,6 +26,9 @@ const PRODUCE: &str = "produce";
 /// What a pipe holds that was written and perhaps not carried (pipe(7)).
 const PIPE: f64 = 65_536.0;
 
+/// How many lines a second are written by one that doesn't write as fast as it can.
+const PACE: u32 = 100;
+
 const MEBIBYTE: f64 = 1_048_576.0;
 
 /// Measures how fast lines are carried.
@@ -107,17 +110,25 @@ fn run(options: &Options) -> io::Result<()> {
     let names: Vec<_> = there.iter().map(|carrier| carrier.name()).collect();
     println!("|  | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
     let seconds = options.seconds;
+    let is_row = |name: &str| options.row.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()));
     for services in [1, options.services] {
         for (at_once, how) in [(producer::BUFFER, ""), (producer::LINE, "each line by itself, ")] {
             for (place, to) in [(Place::Null, "/dev/null"), (Place::Pipe, "a pipe"), (Place::File, "a file")]
             {
                 let plural = if services == 1 { "" } else { "s" };
                 let name = format!("{services} service{plural}, {how}to {to}");
-                if options.row.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
-                    println!("| {name}{} |", row(&there, Load { services, seconds, at_once }, place)?);
+                if is_row(&name) {
+                    let load = Load { services, seconds, at_once, pace: 0 };
+                    println!("| {name}{} |", row(&there, load, place)?);
                 }
             }
         }
+    }
+    let services = options.services;
+    let name = format!("{services} services, {PACE} lines a second each, to a pipe");
+    if is_row(&name) {
+        let load = Load { services, seconds, at_once: producer::LINE, pace: PACE };
+        println!("| {name}{} |", row(&there, load, Place::Pipe)?);
     }
     Ok(())
 }
@@ -128,7 +139,8 @@ fn row(carriers: &[Carrier], load: Load, place: Place) -> io::Result<String> {
     for &carrier in carriers {
         let Figures { rate, cost, memory } = measure(carrier, load, place)?;
         let (rate, cost) = (rate / MEBIBYTE, cost * MEBIBYTE * 1000.0);
-        row += &format!(" | {rate:.0} MiB/s, {cost:.2} ms/MiB");
+        let digits = if rate < 10.0 { 1 } else { 0 };
+        row += &format!(" | {rate:.digits$} MiB/s, {cost:.2} ms/MiB");
         // Of what has ended nobody knows it.
         if memory > 0 {
             row += &format!(", {:.1} MiB", memory as f64 / 1024.0);
@@ -138,7 +150,7 @@ fn row(carriers: &[Carrier], load: Load, place: Place) -> io::Result<String> {
 }
 
 fn measure(carrier: Carrier, load: Load, place: Place) -> io::Result<Figures> {
-    let Load { services, seconds, .. } = load;
+    let Load { services, seconds, pace, .. } = load;
     let folder = Folder::new()?;
     let (to, reader) = match place {
         Place::Null => (File::options().write(true).open("/dev/null")?, None),
@@ -151,6 +163,7 @@ fn measure(carrier: Carrier, load: Load, place: Place) -> io::Result<Figures> {
     let running = carrier.start(&folder.0, load, &to)?;
     drop(to);
     await_lines(&folder.0.join("ready"), services)?;
+    let (before, _) = usage(&running);
     fs::write(folder.0.join("go"), "")?;
     sleep(Duration::from_secs_f64(seconds));
     let done = await_lines(&folder.0.join("done"), services)?;
@@ -162,8 +175,9 @@ fn measure(carrier: Carrier, load: Load, place: Place) -> io::Result<Figures> {
     if let Some(reader) = reader {
         reader.join().map_err(|_| io::Error::other("the reader of the pipe failed"))?;
     }
-    let carried = (bytes - PIPE * services as f64).max(1.0);
-    Ok(Figures { rate: carried / time, cost: processor / carried, memory })
+    let waiting = if pace > 0 { 0.0 } else { PIPE * services as f64 };
+    let carried = (bytes - waiting).max(1.0);
+    Ok(Figures { rate: carried / time, cost: (processor - before).max(0.0) / carried, memory })
 }
 
 /// Reads the pipe as fast as it can, until everybody has closed it.

@@ -16,13 +16,13 @@ pub(crate) const BUFFER: usize = 4096;
 /// A line with its newline, in bytes.
 pub(crate) const LINE: usize = 64;
 
-/// `FOLDER SECONDS BYTES NUMBER`, where BYTES are written at once: says in FOLDER/ready that it is there, waits for FOLDER/go, and says in FOLDER/done how many
+/// `FOLDER SECONDS BYTES PACE NUMBER`, where BYTES are written at once, PACE times a second (0: without a pause): says in FOLDER/ready that it is there, waits for FOLDER/go, and says in FOLDER/done how many
 /// bytes it got rid of.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || arguments.next().and_then(|word| word.into_string().ok()).unwrap_or_default();
-    let (folder, seconds, bytes, number) = (next(), next(), next(), next());
-    let bytes = bytes.parse().unwrap_or(BUFFER);
-    match produce(Path::new(&folder), seconds.parse().unwrap_or(1.0), bytes, &number) {
+    let (folder, seconds, bytes, pace, number) = (next(), next(), next(), next(), next());
+    let (bytes, pace) = (bytes.parse().unwrap_or(BUFFER), pace.parse().unwrap_or(0));
+    match produce(Path::new(&folder), seconds.parse().unwrap_or(1.0), bytes, pace, &number) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("producer: {error}");
@@ -31,7 +31,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn produce(folder: &Path, seconds: f64, at_once: usize, number: &str) -> io::Result<()> {
+fn produce(folder: &Path, seconds: f64, at_once: usize, pace: u32, number: &str) -> io::Result<()> {
     let line = format!("{:.<1$}\n", format!("a line of producer {number} "), LINE - 1);
     let buffer = line.repeat(at_once / LINE);
     tell(&folder.join("ready"), "1\n")?;
@@ -44,6 +44,9 @@ fn produce(folder: &Path, seconds: f64, at_once: usize, number: &str) -> io::Res
     while begin.elapsed().as_secs_f64() < seconds {
         stdout.write_all(buffer.as_bytes())?;
         bytes += buffer.len();
+        if let Some(pause) = Duration::from_secs(1).checked_div(pace) {
+            sleep(pause);
+        }
     }
     tell(&folder.join("done"), &format!("{bytes} {}\n", begin.elapsed().as_secs_f64()))
 }

@@ -10,7 +10,7 @@ use std::{
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::{
-    kept_queue::KeptQueue,
+    kept::KeptQueue,
     log::Log,
     pace::{Next, REST},
     sink::{Progress, Sink},

@@ -9,23 +9,27 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::{FileExt, OpenOptionsExt},
+        fd::OwnedFd,
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     rc::Rc,
-    sync::atomic::Ordering::SeqCst,
 };
 
-use nix::{errno::Errno, libc::O_NOFOLLOW, unistd::read};
+use nix::{
+    errno::Errno,
+    libc::O_NOFOLLOW,
+    sys::statfs::{TMPFS_MAGIC, statfs},
+    unistd::read,
+};
 use rustix::pipe::{SpliceFlags, splice};
 
-use super::{
-    kept_page::{self as at, Page},
-    kept_queue::KeptQueue,
-    lines::LONGEST,
-    paths::open_folder,
-};
+mod page;
+mod queue;
+
+use self::page::{PIPES, Page, QUEUES};
+pub(super) use self::queue::KeptQueue;
+use super::{lines::LONGEST, paths::open_folder};
 
 /// What is kept of all pipes and queues.
 pub(super) struct Kept {
@@ -40,21 +44,22 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What is kept in this folder, which is musterd's own; made where there is none.
+    /// What is kept of the musterd with this runtime folder; made where there is none.
     ///
     /// # Errors
     /// It cannot be made, or the disk is full.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(runtime: &Path) -> io::Result<Self> {
+        let folder = &in_memory(runtime)?;
         open_folder(folder, rustix::process::geteuid().as_raw(), 0o700)?;
-        let page = Page::open(&open(&folder.join("page"))?)?;
+        let page = Page::open(&open_own(&folder.join("page"))?)?;
         page.recover();
         Ok(Self {
             folder: folder.to_owned(),
             page: Rc::new(page),
-            inbox: open(&folder.join("inbox"))?,
-            partials: open(&folder.join("partials"))?,
-            pipes: Names::open(folder.join("pipes"), at::PIPES)?,
-            queues: Names::open(folder.join("queues"), at::QUEUES)?,
+            inbox: open_own(&folder.join("inbox"))?,
+            partials: open_own(&folder.join("partials"))?,
+            pipes: Names::open(folder.join("pipes"), PIPES)?,
+            queues: Names::open(folder.join("queues"), QUEUES)?,
         })
     }
 
@@ -67,7 +72,7 @@ impl Kept {
     pub(super) fn queue(&mut self, name: &str) -> Option<KeptQueue> {
         let place = self.queues.place(name)?;
         let path = self.folder.join(format!("queue-{place}"));
-        KeptQueue::new(Rc::clone(&self.page), place, open(&path).ok()?, path)
+        KeptQueue::new(Rc::clone(&self.page), place, open_own(&path).ok()?, path)
     }
 
     /// The line that had begun in a pipe.
@@ -127,12 +132,24 @@ impl Kept {
     }
 }
 
+/// A folder in memory: who writes much to a disk is made to wait for it. That is the runtime folder as a rule, or else
+/// /dev/shm.
+fn in_memory(runtime: &Path) -> io::Result<PathBuf> {
+    let is_in_memory = |path: &Path| statfs(path).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+    let shared = Path::new("/dev/shm");
+    if is_in_memory(runtime) || !is_in_memory(shared) {
+        return Ok(runtime.join("kept"));
+    }
+    let found = fs::metadata(runtime)?;
+    Ok(shared.join(format!("musterd-{}-{:x}-{:x}", found.uid(), found.dev(), found.ino())))
+}
+
 fn partial_at(pipe: usize, half: usize) -> u64 {
     ((2 * pipe + half) * LONGEST) as u64
 }
 
 /// Opens a file of ours for both, and makes it where there is none.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+fn open_own(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -176,26 +193,6 @@ impl Names {
     }
 }
 
-/// Whether two descriptors' kinds and places are the same file, and which: (device, inode).
-pub(super) fn file_of(fd: impl AsFd) -> Option<(u64, u64)> {
-    let found = nix::sys::stat::fstat(fd).ok()?;
-    let kind = nix::sys::stat::SFlag::from_bits_truncate(found.st_mode) & nix::sys::stat::SFlag::S_IFMT;
-    (kind == nix::sys::stat::SFlag::S_IFREG).then_some((found.st_dev, found.st_ino))
-}
-
-impl Page {
-    /// Runs `move_in`, which moves bytes of this pipe into the inbox and counts them where it is told.
-    fn receive<T>(&self, pipe: usize, move_in: impl FnOnce(&mut u64) -> T) -> T {
-        self.cell(at::INBOX_END).store(0, SeqCst);
-        self.cell(at::INBOX_PIPE).store(pipe as u64, SeqCst);
-        self.lend(at::INBOX_END, move_in)
-    }
-
-    fn received(&self) -> (usize, usize) {
-        (self.get(at::INBOX_PIPE), self.get(at::INBOX_END))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +200,7 @@ mod tests {
     #[test]
     fn what_was_read_is_there_until_it_is_committed() {
         let folder = std::env::temp_dir().join(format!("musterd-kept-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
         let (from, to) = nix::unistd::pipe().unwrap();
         let mut buffer = [0; 64];
         let mut kept = Kept::open(&folder).unwrap();
@@ -219,6 +217,7 @@ mod tests {
         assert_eq!(kept.left(&mut buffer), None);
         assert_eq!((kept.partial(db), kept.partial(web)), (b"tw".to_vec(), Vec::new()));
         kept.forget();
-        assert!(!folder.exists());
+        assert!(!in_memory(&folder).unwrap().exists());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

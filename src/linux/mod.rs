@@ -13,8 +13,6 @@ pub(crate) mod fuzzing;
 mod history;
 mod identity;
 mod kept;
-mod kept_page;
-mod kept_queue;
 mod lines;
 mod lock;
 pub mod log;

@@ -223,7 +223,7 @@ impl Output {
     /// There can be none: services get pipes.
     pub fn keep_fifos<'a>(&mut self, folder: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
         self.fifos = Some(Fifos::open(folder, names)?);
-        match Kept::open(&folder.join("kept")) {
+        match Kept::open(folder) {
             Ok(mut kept) => {
                 for channel in &mut self.channels {
                     channel.keep(kept.queue(channel.name()));

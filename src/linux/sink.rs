@@ -18,7 +18,7 @@ use nix::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 
-use super::{kept_queue::KeptQueue, log_file::Rotated};
+use super::{kept::KeptQueue, log_file::Rotated};
 use crate::{config::LogFile, text::reason};
 
 /// From here on services are held back: enough that a reader in a short pause stops nobody.

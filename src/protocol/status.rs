@@ -37,7 +37,7 @@ pub struct Status {
     /// What it takes; its keys are there only where that was measured.
     #[serde(flatten)]
     pub usage: Option<Usage>,
-    /// The last ends of its main process, the latest first.
+    /// The last ends of its main process, the latest first; of those told who asked for `measured` or `detail`.
     #[serde(default)]
     pub last_exits: Vec<LastExit>,
     /// How it is configured and what follows from that, where it was asked for.

@@ -4,6 +4,7 @@ use super::{
     Action, Caller, ClientId, ServiceId, Supervisor,
     probe::ProbeRun,
     state::{Asked, Goal, Reason, Seek, State},
+    status::Depth,
     story::Tale,
 };
 use crate::{
@@ -48,7 +49,8 @@ impl Supervisor {
         if *measured && !self.is_measured(now) {
             return None;
         }
-        let told = self.chosen(request).map(|services| self.statuses(now, &services, *detail));
+        let told =
+            self.chosen(request).map(|services| self.statuses(now, &services, Depth::of(*measured, *detail)));
         Some(told.unwrap_or_else(|refusal| refusal))
     }
 
@@ -75,7 +77,9 @@ impl Supervisor {
         }
         let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
         let (awaited, waits) = match request {
-            Request::Status { detail, .. } => return self.asked_measured(now, client, services, detail),
+            Request::Status { measured, detail, .. } => {
+                return self.asked_measured(now, client, services, Depth::of(measured, detail));
+            }
             Request::Why { .. } => {
                 let response = match services.as_slice() {
                     [id] => self.story(now, *id),
@@ -134,7 +138,7 @@ impl Supervisor {
         if waits {
             self.waiters.push(Waiter { client, services, awaited });
         } else {
-            self.reply(client, self.statuses(now, &services, false));
+            self.reply(client, self.statuses(now, &services, Depth::State));
         }
     }
 
@@ -267,7 +271,7 @@ impl Supervisor {
             let response = match awaited {
                 Awaited::Deeds { failures, .. } if !failures.is_empty() => Response::Failed { failures },
                 Awaited::Deeds { .. } | Awaited::Goal(_) | Awaited::Checks => {
-                    self.statuses(now, &services, false)
+                    self.statuses(now, &services, Depth::State)
                 }
             };
             self.reply(client, response);

@@ -12,13 +12,32 @@ use crate::{
     time::Time,
 };
 
+/// How much of a service is told; each takes longer than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Depth {
+    State,
+    History,
+    Everything,
+}
+
+impl Depth {
+    /// What a request asks for.
+    pub(super) fn of(measured: bool, detail: bool) -> Self {
+        match (measured, detail) {
+            (_, true) => Depth::Everything,
+            (true, false) => Depth::History,
+            (false, false) => Depth::State,
+        }
+    }
+}
+
 impl Supervisor {
-    pub(super) fn statuses(&self, now: Time, services: &[ServiceId], detail: bool) -> Response {
-        let services = services.iter().map(|&id| self.status(now, id, detail)).collect();
+    pub(super) fn statuses(&self, now: Time, services: &[ServiceId], depth: Depth) -> Response {
+        let services = services.iter().map(|&id| self.status(now, id, depth)).collect();
         Response::Services { services }
     }
 
-    pub(super) fn status(&self, now: Time, id: ServiceId, detail: bool) -> Status {
+    pub(super) fn status(&self, now: Time, id: ServiceId, depth: Depth) -> Status {
         let service = &self.services[id];
         let since = service.main().filter(|_| service.is_up());
         let since = since.map_or(service.since, |main| main.since);
@@ -38,8 +57,8 @@ impl Supervisor {
             next_check: service.next_health_check().map(|at| self.wall_clock_to_milliseconds(at)),
             health: self.health(service),
             usage: service.measured.as_ref().filter(|_| service.main().is_some()).map(Measured::words),
-            last_exits: self.last_exits(id),
-            detail: if detail { self.detail(id) } else { Vec::new() },
+            last_exits: if depth >= Depth::History { self.last_exits(id) } else { Vec::new() },
+            detail: if depth == Depth::Everything { self.detail(id) } else { Vec::new() },
         }
     }
 

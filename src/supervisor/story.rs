@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Action, Caller, ClientId, ServiceId, Supervisor, state::Reason};
+use super::{Action, Caller, ClientId, ServiceId, Supervisor, state::Reason, status::Depth};
 use crate::{
     config::LogLevel,
     process::{Exit, Pid},
@@ -115,7 +115,7 @@ impl Supervisor {
     pub(super) fn story(&self, now: Time, id: ServiceId) -> Response {
         let story = &self.services[id].story;
         Response::Story {
-            service: Box::new(self.status(now, id, false)),
+            service: Box::new(self.status(now, id, Depth::History)),
             events: story.entries.iter().map(|entry| self.happening(Some(id), entry)).collect(),
             forgotten: story.forgotten,
         }
@@ -243,4 +243,14 @@ impl Supervisor {
 fn exit_words(exit: Exit) -> ExitWords {
     let oom = exit == Exit::OutOfMemory;
     ExitWords { code: exit.code(), signal: exit.signal_name(), core: exit.dumped_core(), oom }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_full_stories_have_room_in_a_small_container() {
+        assert!(KEPT * size_of::<Entry>() <= 16 * 1024, "{}", size_of::<Entry>());
+    }
 }

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Action, ClientId, Look, ServiceId, Supervisor, census,
     seek::{TICK, started},
+    status::Depth,
 };
 use crate::{
     process::{Life, Pid, Process, ProcessId, Table},
@@ -81,7 +82,7 @@ pub(super) struct Measuring {
 struct Asker {
     client: ClientId,
     services: Vec<ServiceId>,
-    detail: bool,
+    depth: Depth,
 }
 
 impl Measuring {
@@ -102,9 +103,9 @@ impl Supervisor {
         now: Time,
         client: ClientId,
         services: Vec<ServiceId>,
-        detail: bool,
+        depth: Depth,
     ) {
-        self.measuring.askers.push(Asker { client, services, detail });
+        self.measuring.askers.push(Asker { client, services, depth });
         if self.is_measured(now) || self.blind_until.is_some() {
             self.answer_askers(now);
         }
@@ -117,8 +118,8 @@ impl Supervisor {
 
     /// Answers with what is known.
     pub(super) fn answer_askers(&mut self, now: Time) {
-        for Asker { client, services, detail } in std::mem::take(&mut self.measuring.askers) {
-            let response = self.statuses(now, &services, detail);
+        for Asker { client, services, depth } in std::mem::take(&mut self.measuring.askers) {
+            let response = self.statuses(now, &services, depth);
             self.actions.push(Action::Reply { client, response });
         }
     }

@@ -21,15 +21,15 @@ use nix::{
 use rustix::pipe::{SpliceFlags, splice};
 
 use super::{
-    kept::{file_of, open},
-    kept_page::{OfQueue, Page},
+    open_own,
+    page::{OfQueue, Page},
 };
 
 /// After so many bytes the file is replaced. A pipe holds pages of it until they are read, so none is written again.
 const LENGTH: u64 = 256 * 1024;
 
 /// A queue's file and its place.
-pub(super) struct KeptQueue {
+pub(in crate::linux) struct KeptQueue {
     page: Rc<Page>,
     place: usize,
     file: File,
@@ -50,7 +50,7 @@ impl KeptQueue {
     }
 
     /// What waits in it: what a musterd that was killed did not write to what `fd` leads to.
-    pub(super) fn pending(&self, fd: BorrowedFd<'_>) -> Vec<u8> {
+    pub(in crate::linux) fn pending(&self, fd: BorrowedFd<'_>) -> Vec<u8> {
         let pending = self.bytes();
         let written = self.already_written(fd, &pending).unwrap_or(0);
         self.advance(written);
@@ -61,19 +61,19 @@ impl KeptQueue {
     ///
     /// # Errors
     /// The disk is full.
-    pub(super) fn append(&self, bytes: &[u8], after: usize) -> io::Result<(usize, u64)> {
+    pub(in crate::linux) fn append(&self, bytes: &[u8], after: usize) -> io::Result<(usize, u64)> {
         let at = self.begin() + after as u64;
         self.file.write_all_at(bytes, at)?;
         Ok((self.place, at + bytes.len() as u64))
     }
 
     /// That it counts up to here.
-    pub(super) fn extend(&self, end: u64) {
+    pub(in crate::linux) fn extend(&self, end: u64) {
         self.page.cell(Page::of_queue(self.place, OfQueue::End)).store(end, SeqCst);
     }
 
     /// Writes of `bytes`, which are its first ones. `plain` does so in the usual way.
-    pub(super) fn write(
+    pub(in crate::linux) fn write(
         &self,
         fd: BorrowedFd<'_>,
         bytes: &[u8],
@@ -95,18 +95,18 @@ impl KeptQueue {
     }
 
     /// That all of it was given up.
-    pub(super) fn skip(&self) {
+    pub(in crate::linux) fn skip(&self) {
         self.page.cell(Page::of_queue(self.place, OfQueue::Begin)).store(self.number(OfQueue::End), SeqCst);
     }
 
     /// Replaces the file by one that has only these bytes, which wait, if it has become long.
-    pub(super) fn renew(&mut self, pending: &[u8]) {
+    pub(in crate::linux) fn renew(&mut self, pending: &[u8]) {
         if self.begin() - self.base < LENGTH {
             return;
         }
         self.base = self.begin();
         let new = self.path.with_extension("new");
-        let made = open(&new).and_then(|file| {
+        let made = open_own(&new).and_then(|file| {
             file.set_len(0)?;
             file.write_all_at(pending, self.begin())?;
             file.set_len(self.end())?;
@@ -177,4 +177,11 @@ fn end_of(fd: BorrowedFd<'_>) -> Option<u64> {
         return u64::try_from(fstat(fd.as_fd()).ok()?.st_size).ok();
     }
     u64::try_from(lseek(fd, 0, Whence::SeekCur).ok()?).ok()
+}
+
+/// The device and inode of a regular file.
+fn file_of(fd: impl AsFd) -> Option<(u64, u64)> {
+    let found = fstat(fd).ok()?;
+    let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+    (kind == SFlag::S_IFREG).then_some((found.st_dev, found.st_ino))
 }

@@ -21,8 +21,8 @@ pub(super) const QUEUES: usize = 1024;
 pub(super) const PIPES: usize = 16 * 1024;
 
 /// The pipe that was read from last, and how many bytes of it are in the inbox.
-pub(super) const INBOX_PIPE: usize = 0;
-pub(super) const INBOX_END: usize = 1;
+const INBOX_PIPE: usize = 0;
+const INBOX_END: usize = 1;
 
 /// Whether what follows is to be done: a pipe with its partial line, a queue with its end.
 const COMMIT: usize = 2;
@@ -83,7 +83,7 @@ impl Page {
         &cells[at]
     }
 
-    pub(super) fn get(&self, at: usize) -> usize {
+    fn get(&self, at: usize) -> usize {
         usize::try_from(self.cell(at).load(SeqCst)).unwrap_or(usize::MAX)
     }
 
@@ -92,6 +92,18 @@ impl Page {
         // SAFETY: the call needs a plain number where it is kept. While it runs nobody else has it: there is one
         // thread, and `Page` isn't Sync.
         call(unsafe { &mut *self.cell(at).as_ptr() })
+    }
+
+    /// Runs `move_in`, which moves bytes of this pipe into the inbox and counts them where it is told.
+    pub(super) fn receive<T>(&self, pipe: usize, move_in: impl FnOnce(&mut u64) -> T) -> T {
+        self.cell(INBOX_END).store(0, SeqCst);
+        self.cell(INBOX_PIPE).store(pipe as u64, SeqCst);
+        self.lend(INBOX_END, move_in)
+    }
+
+    /// The pipe whose bytes are in the inbox, and how many.
+    pub(super) fn received(&self) -> (usize, usize) {
+        (self.get(INBOX_PIPE), self.get(INBOX_END))
     }
 
     /// A queue's number.
