@@ -9,10 +9,10 @@ _musterd() {
     for ((at = 1; at < COMP_CWORD; at++)); do
         word=${COMP_WORDS[at]}
         case "$place $word" in
-            'musterd -c' | 'musterd --config' | 'musterd --only' | 'musterd --without' | 'musterd --set' | 'musterd --socket' | 'musterd --log-level' | 'musterd --main' | 'musterd check -c' | 'musterd check --config' | 'musterd check --only' | 'musterd check --without' | 'musterd check --set' | 'musterd check --socket' | 'musterd check --log-level' | 'musterd check --main' | 'musterd ctl --socket' | 'musterd ctl status --socket' | 'musterd ctl why --socket' | 'musterd ctl events --socket' | 'musterd ctl health --socket' | 'musterd ctl start --timeout' | 'musterd ctl start --socket' | 'musterd ctl stop --timeout' | 'musterd ctl stop --socket' | 'musterd ctl restart --timeout' | 'musterd ctl restart --socket' | 'musterd ctl reload --timeout' | 'musterd ctl reload --socket' | 'musterd ctl signal --socket' | 'musterd ctl check --timeout' | 'musterd ctl check --socket' | 'musterd ctl logs -n' | 'musterd ctl logs --lines' | 'musterd ctl logs --since' | 'musterd ctl logs --socket' | 'musterd ctl reopen --socket' | 'musterd ctl log-level --socket' | 'musterd ctl shutdown --socket' | 'musterd probe --timeout' | 'musterd probe --status' | 'musterd ctl signal _ --socket')
+            'musterd -c' | 'musterd --config' | 'musterd --only' | 'musterd --without' | 'musterd --set' | 'musterd --socket' | 'musterd --log-level' | 'musterd --main' | 'musterd check -c' | 'musterd check --config' | 'musterd check --only' | 'musterd check --without' | 'musterd check --set' | 'musterd check --socket' | 'musterd check --log-level' | 'musterd check --main' | 'musterd plan -c' | 'musterd plan --config' | 'musterd plan --only' | 'musterd plan --without' | 'musterd plan --set' | 'musterd plan --socket' | 'musterd plan --log-level' | 'musterd plan --main' | 'musterd ctl --socket' | 'musterd ctl status --socket' | 'musterd ctl why --socket' | 'musterd ctl events --socket' | 'musterd ctl health --socket' | 'musterd ctl start --timeout' | 'musterd ctl start --socket' | 'musterd ctl stop --timeout' | 'musterd ctl stop --socket' | 'musterd ctl restart --timeout' | 'musterd ctl restart --socket' | 'musterd ctl reload --timeout' | 'musterd ctl reload --socket' | 'musterd ctl signal --socket' | 'musterd ctl check --timeout' | 'musterd ctl check --socket' | 'musterd ctl logs -n' | 'musterd ctl logs --lines' | 'musterd ctl logs --since' | 'musterd ctl logs --socket' | 'musterd ctl reopen --socket' | 'musterd ctl log-level --socket' | 'musterd ctl shutdown --socket' | 'musterd probe --timeout' | 'musterd probe --status' | 'musterd ctl signal _ --socket')
                 ((++at == COMP_CWORD)) && value="$place $word"
                 [[ $word == --socket ]] && socket=(--socket "${COMP_WORDS[at]}") ;;
-            'musterd check' | 'musterd ctl' | 'musterd ctl status' | 'musterd ctl why' | 'musterd ctl events' | 'musterd ctl health' | 'musterd ctl start' | 'musterd ctl stop' | 'musterd ctl restart' | 'musterd ctl reload' | 'musterd ctl signal' | 'musterd ctl check' | 'musterd ctl logs' | 'musterd ctl reopen' | 'musterd ctl log-level' | 'musterd ctl shutdown' | 'musterd probe' | 'musterd schema')
+            'musterd check' | 'musterd plan' | 'musterd ctl' | 'musterd ctl status' | 'musterd ctl why' | 'musterd ctl events' | 'musterd ctl health' | 'musterd ctl start' | 'musterd ctl stop' | 'musterd ctl restart' | 'musterd ctl reload' | 'musterd ctl signal' | 'musterd ctl check' | 'musterd ctl logs' | 'musterd ctl reopen' | 'musterd ctl log-level' | 'musterd ctl shutdown' | 'musterd probe' | 'musterd schema')
                 place="$place $word" ;;
             'musterd ctl signal -'*)  ;;
             'musterd ctl signal '*) place='musterd ctl signal _' ;;
@@ -28,6 +28,10 @@ _musterd() {
             'musterd check --socket') kind=files ;;
             'musterd check --log-level') kind=words; words='error warn info debug trace' ;;
             'musterd check --main') kind=files ;;
+            'musterd plan -c' | 'musterd plan --config') kind=files ;;
+            'musterd plan --socket') kind=files ;;
+            'musterd plan --log-level') kind=words; words='error warn info debug trace' ;;
+            'musterd plan --main') kind=files ;;
             'musterd ctl --socket') kind=files ;;
             'musterd ctl status --socket') kind=files ;;
             'musterd ctl why --socket') kind=files ;;
@@ -47,8 +51,9 @@ _musterd() {
         esac
     else
         case $place in
-            'musterd') options='-c --config --only --without --set --socket --log-level --main -h --help -V --version'; verbs='check ctl probe schema'; kind=files ;;
+            'musterd') options='-c --config --only --without --set --socket --log-level --main -h --help -V --version'; verbs='check plan ctl probe schema'; kind=files ;;
             'musterd check') options='-c --config --only --without --set --socket --log-level --main -h --help -V --version'; kind=files ;;
+            'musterd plan') options='-c --config --only --without --set --socket --log-level --main --json -h --help -V --version'; kind=files ;;
             'musterd ctl') options='--socket -h --help -V --version'; verbs='status why events health start stop restart reload signal check logs reopen log-level shutdown' ;;
             'musterd ctl status') options='--json -w --watch --socket -h --help'; kind=services ;;
             'musterd ctl why') options='--json --socket -h --help'; kind=services ;;

@@ -12,11 +12,11 @@ function __musterd_proposals
     while test $at -le (count $tokens)
         set -l word $tokens[$at]
         switch "$place $word"
-            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl why --socket' 'musterd ctl events --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status' 'musterd ctl signal _ --socket'
+            case 'musterd -c' 'musterd --config' 'musterd --only' 'musterd --without' 'musterd --set' 'musterd --socket' 'musterd --log-level' 'musterd --main' 'musterd check -c' 'musterd check --config' 'musterd check --only' 'musterd check --without' 'musterd check --set' 'musterd check --socket' 'musterd check --log-level' 'musterd check --main' 'musterd plan -c' 'musterd plan --config' 'musterd plan --only' 'musterd plan --without' 'musterd plan --set' 'musterd plan --socket' 'musterd plan --log-level' 'musterd plan --main' 'musterd ctl --socket' 'musterd ctl status --socket' 'musterd ctl why --socket' 'musterd ctl events --socket' 'musterd ctl health --socket' 'musterd ctl start --timeout' 'musterd ctl start --socket' 'musterd ctl stop --timeout' 'musterd ctl stop --socket' 'musterd ctl restart --timeout' 'musterd ctl restart --socket' 'musterd ctl reload --timeout' 'musterd ctl reload --socket' 'musterd ctl signal --socket' 'musterd ctl check --timeout' 'musterd ctl check --socket' 'musterd ctl logs -n' 'musterd ctl logs --lines' 'musterd ctl logs --since' 'musterd ctl logs --socket' 'musterd ctl reopen --socket' 'musterd ctl log-level --socket' 'musterd ctl shutdown --socket' 'musterd probe --timeout' 'musterd probe --status' 'musterd ctl signal _ --socket'
                 set at (math $at + 1)
                 test $at -gt (count $tokens); and set value "$place $word"
                 test $word = --socket -a -z "$value"; and set socket --socket $tokens[$at]
-            case 'musterd check' 'musterd ctl' 'musterd ctl status' 'musterd ctl why' 'musterd ctl events' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl reload' 'musterd ctl signal' 'musterd ctl check' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl shutdown' 'musterd probe' 'musterd schema'
+            case 'musterd check' 'musterd plan' 'musterd ctl' 'musterd ctl status' 'musterd ctl why' 'musterd ctl events' 'musterd ctl health' 'musterd ctl start' 'musterd ctl stop' 'musterd ctl restart' 'musterd ctl reload' 'musterd ctl signal' 'musterd ctl check' 'musterd ctl logs' 'musterd ctl reopen' 'musterd ctl log-level' 'musterd ctl shutdown' 'musterd probe' 'musterd schema'
                 set place "$place $word"
             case 'musterd ctl signal -*'
                 
@@ -44,6 +44,15 @@ function __musterd_proposals
                 set kind words
                 set choice 'error warn info debug trace'
             case 'musterd check --main'
+                set kind files
+            case 'musterd plan -c' 'musterd plan --config'
+                set kind files
+            case 'musterd plan --socket'
+                set kind files
+            case 'musterd plan --log-level'
+                set kind words
+                set choice 'error warn info debug trace'
+            case 'musterd plan --main'
                 set kind files
             case 'musterd ctl --socket'
                 set kind files
@@ -83,11 +92,15 @@ function __musterd_proposals
             case 'musterd'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '-c' 'Read this file, repeatable, later files win [default: /etc/musterd.toml]' '--config' 'Read this file, repeatable, later files win [default: /etc/musterd.toml]' '--only' 'Manage these of the configured services only' '--without' 'Manage the configured services without these' '--set' 'Override one value, as services.web.interval=5s, repeatable' '--socket' 'The control socket [default: musterd.sock in /run, $XDG_RUNTIME_DIR or /tmp]' '--log-level' 'The least important message told: error, warn, info, debug or trace [default: info]' '--main' 'Besides the services, run this with the terminal and stdin, all ends when it ends' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'
-                printf '%s\t%s\n' 'check' 'Validate, print the merged configuration, with where each value is from' 'ctl' 'Talk to a running manager' 'probe' 'Ask an address once whether somebody answers' 'schema' 'Print the JSON Schema of a configuration file, for editors'
+                printf '%s\t%s\n' 'check' 'Validate, print the merged configuration, with where each value is from' 'plan' 'Tell what would be adopted and what started, as things are now, starts nothing' 'ctl' 'Talk to a running manager' 'probe' 'Ask an address once whether somebody answers' 'schema' 'Print the JSON Schema of a configuration file, for editors'
                 set kind files
             case 'musterd check'
                 string match -q -- '-*' $current
                 and printf '%s\t%s\n' '-c' 'Read this file, repeatable, later files win [default: /etc/musterd.toml]' '--config' 'Read this file, repeatable, later files win [default: /etc/musterd.toml]' '--only' 'Manage these of the configured services only' '--without' 'Manage the configured services without these' '--set' 'Override one value, as services.web.interval=5s, repeatable' '--socket' 'The control socket [default: musterd.sock in /run, $XDG_RUNTIME_DIR or /tmp]' '--log-level' 'The least important message told: error, warn, info, debug or trace [default: info]' '--main' 'Besides the services, run this with the terminal and stdin, all ends when it ends' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'
+                set kind files
+            case 'musterd plan'
+                string match -q -- '-*' $current
+                and printf '%s\t%s\n' '-c' 'Read this file, repeatable, later files win [default: /etc/musterd.toml]' '--config' 'Read this file, repeatable, later files win [default: /etc/musterd.toml]' '--only' 'Manage these of the configured services only' '--without' 'Manage the configured services without these' '--set' 'Override one value, as services.web.interval=5s, repeatable' '--socket' 'The control socket [default: musterd.sock in /run, $XDG_RUNTIME_DIR or /tmp]' '--log-level' 'The least important message told: error, warn, info, debug or trace [default: info]' '--main' 'Besides the services, run this with the terminal and stdin, all ends when it ends' '--json' 'Print an array of JSON objects' '-h' 'Print help' '--help' 'Print help' '-V' 'Print version' '--version' 'Print version'
                 set kind files
             case 'musterd ctl'
                 string match -q -- '-*' $current
