@@ -13,6 +13,9 @@ use std::{
 /// How many milliseconds are waited for a process to be there.
 const TURNS: usize = 10_000;
 
+/// The event listener's name, and its program's.
+const LISTENER: &str = "listener";
+
 /// One that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
@@ -24,6 +27,8 @@ pub(crate) enum Carrier {
     Supervisord,
     /// supervisord to a file for each service, which it rotates.
     Rotating,
+    /// supervisord with an event listener, by which alone it gives lines a name.
+    Listener,
     /// The one of this build, with names; as PID 1.
     Musterd,
     /// The same as an ordinary process, which may be killed without losing a line.
@@ -54,8 +59,15 @@ pub(crate) struct Running {
 }
 
 impl Carrier {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Cat, Self::S6Log, Self::Supervisord, Self::Rotating, Self::Musterd, Self::Beside];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Cat,
+        Self::S6Log,
+        Self::Supervisord,
+        Self::Rotating,
+        Self::Listener,
+        Self::Musterd,
+        Self::Beside,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -63,9 +75,15 @@ impl Carrier {
             Carrier::S6Log => "s6-log",
             Carrier::Supervisord => "supervisord",
             Carrier::Rotating => "supervisord, to its files",
+            Carrier::Listener => "supervisord, with names",
             Carrier::Musterd => "musterd",
             Carrier::Beside => "musterd, not PID 1",
         }
+    }
+
+    /// Whether what services got rid of may never come: an event listener that is behind loses events.
+    pub(crate) fn loses_lines(self) -> bool {
+        self == Carrier::Listener
     }
 
     /// Whether it is there.
@@ -75,6 +93,7 @@ impl Carrier {
         match self {
             Carrier::Cat | Carrier::S6Log | Carrier::Supervisord => in_path(self.name()),
             Carrier::Rotating => in_path("supervisord"),
+            Carrier::Listener => in_path("supervisord") && in_path("python3"),
             Carrier::Musterd => rustix::process::geteuid().is_root() && in_path("unshare"),
             Carrier::Beside => true,
         }
@@ -102,11 +121,14 @@ impl Carrier {
                 log.args([&format!("pservice{number} | "), "1"]);
                 log
             }),
-            Carrier::Supervisord | Carrier::Rotating => {
-                let own_files = self == Carrier::Rotating;
-                let text = supervisord(folder, services, own_files, words);
+            Carrier::Supervisord | Carrier::Rotating | Carrier::Listener => {
+                let text = supervisord(folder, services, self, words);
                 let config = written(folder.join("supervisord.conf"), &text)?;
-                one(Command::new("supervisord").arg("-n").arg("-c").arg(config), to)
+                let mut running = one(Command::new("supervisord").arg("-n").arg("-c").arg(config), to)?;
+                if self == Carrier::Listener {
+                    running.pids.push(listener_of(running.pids[0])?);
+                }
+                Ok(running)
             }
             Carrier::Musterd => {
                 let config = written(folder.join("musterd.toml"), &musterd(folder, services, words))?;
@@ -198,7 +220,7 @@ fn musterd<const N: usize>(folder: &Path, services: usize, words: impl Fn(usize)
 fn supervisord<const N: usize>(
     folder: &Path,
     services: usize,
-    own_files: bool,
+    carrier: Carrier,
     words: impl Fn(usize) -> [String; N],
 ) -> String {
     let place = folder.display();
@@ -207,11 +229,11 @@ fn supervisord<const N: usize>(
          pidfile={place}/pid\nchildlogdir={place}\n"
     );
     for number in 1..=services {
-        let log = if own_files {
+        let log = match carrier {
             // Rotated at 50 MB, as by default.
-            format!("{place}/service{number}.log")
-        } else {
-            "/dev/stdout\nstdout_logfile_maxbytes=0".to_owned()
+            Carrier::Rotating => format!("{place}/service{number}.log"),
+            Carrier::Listener => "NONE\nstdout_events_enabled=true".to_owned(),
+            _ => "/dev/stdout\nstdout_logfile_maxbytes=0".to_owned(),
         };
         let _ = write!(
             text,
@@ -220,5 +242,29 @@ fn supervisord<const N: usize>(
             words(number).join(" "),
         );
     }
+    if carrier == Carrier::Listener {
+        let _ = write!(
+            text,
+            "[eventlistener:{LISTENER}]\ncommand=python3 {}/benches/output/{LISTENER}.py\n\
+             events=PROCESS_LOG_STDOUT\nstderr_logfile=/dev/stdout\nstderr_logfile_maxbytes=0\n",
+            env!("CARGO_MANIFEST_DIR"),
+        );
+    }
     text
+}
+
+/// The child of supervisord that is its event listener, once it is there.
+fn listener_of(supervisord: u32) -> io::Result<u32> {
+    for _ in 0..TURNS {
+        let children = fs::read_to_string(format!("/proc/{supervisord}/task/{supervisord}/children"));
+        let is_it = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.contains(LISTENER))
+        };
+        let found = children?.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).find(is_it);
+        if let Some(pid) = found {
+            return Ok(pid);
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::other("supervisord starts no event listener"))
 }

@@ -137,6 +137,10 @@ fn run(options: &Options) -> io::Result<()> {
 fn row(carriers: &[Carrier], load: Load, place: Place) -> io::Result<String> {
     let mut row = String::new();
     for &carrier in carriers {
+        if carrier.loses_lines() && matches!(place, Place::Null) {
+            row += " | –";
+            continue;
+        }
         let Figures { rate, cost, memory } = measure(carrier, load, place)?;
         let (rate, cost) = (rate / MEBIBYTE, cost * MEBIBYTE * 1000.0);
         let digits = if rate < 10.0 { 1 } else { 0 };
@@ -172,19 +176,21 @@ fn measure(carrier: Carrier, load: Load, place: Place) -> io::Result<Figures> {
         done.iter().filter_map(|line| line.split(' ').nth(1)?.parse::<f64>().ok()).fold(seconds, f64::max);
     let (processor, memory) = usage(&running);
     running.end();
-    if let Some(reader) = reader {
-        reader.join().map_err(|_| io::Error::other("the reader of the pipe failed"))?;
-    }
+    let came = match reader {
+        Some(reader) => reader.join().map_err(|_| io::Error::other("the reader of the pipe failed"))?,
+        None => fs::metadata(folder.0.join("log")).map_or(0, |log| log.len()),
+    };
     let waiting = if pace > 0 { 0.0 } else { PIPE * services as f64 };
-    let carried = (bytes - waiting).max(1.0);
+    let carried = if carrier.loses_lines() { came as f64 } else { bytes - waiting }.max(1.0);
     Ok(Figures { rate: carried / time, cost: (processor - before).max(0.0) / carried, memory })
 }
 
-/// Reads the pipe as fast as it can, until everybody has closed it.
-fn drain(mut reader: io::PipeReader) -> std::thread::JoinHandle<()> {
+/// Reads the pipe as fast as it can, until everybody has closed it; returns how many bytes came.
+fn drain(mut reader: io::PipeReader) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 1 << 20];
-        while reader.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        let read = std::iter::repeat_with(|| reader.read(&mut buffer).unwrap_or(0));
+        read.take_while(|&count| count > 0).map(|count| count as u64).sum()
     })
 }
 
