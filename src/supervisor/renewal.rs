@@ -287,13 +287,18 @@ impl Supervisor {
         self.waiters.iter_mut().for_each(|waiter| waiter.forget(id));
         self.measuring.forget(id);
         self.chronicle.forget(id);
+        let mut freed = Vec::new();
         for other in self.services.ids() {
             let service = &mut self.services[other];
             service.dependents.retain(|&dependent| dependent != id);
             let before = service.after.len();
             service.after.retain(|&after| after != id);
-            let is_freed = service.after.len() < before && service.goal == Goal::Up;
-            if is_freed && matches!(service.state, State::Waiting { .. }) {
+            freed.extend((service.after.len() < before).then_some(other));
+        }
+        // Only now: what one of them does is asked about by others.
+        for other in freed {
+            let service = &self.services[other];
+            if service.goal == Goal::Up && matches!(service.state, State::Waiting { .. }) {
                 self.pursue(now, other);
             }
         }
