@@ -11,7 +11,7 @@ use crate::{
 
 /// The calls, each with the error that is likeliest in a container that is short of something. Left out are those
 /// that cannot fail, and those of memory: Rust's runtime ends a program that gets none.
-const CALLS: [(&str, &str); 38] = [
+const CALLS: [(&str, &str); 41] = [
     ("accept4", "EMFILE"),
     ("bind", "ENOSPC"),
     ("clone", "EAGAIN"),
