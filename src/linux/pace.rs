@@ -86,7 +86,7 @@ impl Pace {
         if count > 0 {
             self.last = Some(now);
         }
-        self.idle = if count > 0 { 0 } else { self.idle + 1 };
+        self.idle = if count > 0 { 0 } else { self.idle.saturating_add(1) };
         self.next = match self.next {
             Next::Told if since >= REST => Next::Told,
             Next::Again | Next::Rest if self.idle >= IDLE => Next::Told,

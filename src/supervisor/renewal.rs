@@ -283,6 +283,7 @@ impl Supervisor {
         self.leaving.remove(&id);
         self.looking.remove(&id);
         self.turns.remove(&id);
+        self.turns.values_mut().for_each(|turn| turn.forget(id));
         self.services.remove(id);
         self.waiters.iter_mut().for_each(|waiter| waiter.forget(id));
         self.measuring.forget(id);

@@ -13,6 +13,13 @@ pub(super) struct Turn {
     reason: Reason,
 }
 
+impl Turn {
+    /// The service is no more.
+    pub(super) fn forget(&mut self, id: ServiceId) {
+        self.behind.retain(|&other| other != id);
+    }
+}
+
 impl Supervisor {
     /// These services are to be stopped, or by their goal stopped and started again: each once those of them that come
     /// after it have been.

@@ -103,6 +103,23 @@ fn a_service_of_another_name_begins_when_the_old_one_has_gone() {
 }
 
 #[test]
+fn what_several_needed_that_leave_goes_when_the_last_of_them_has() {
+    let db = service("db", "/srv/db");
+    let (web, api) = (after(web(), &["db"]), after(service("api", "/srv/api"), &["db"]));
+    let mut sim = Sim::start(Setup::new(vec![db, web, api]), |_| {});
+    sim.program("db", polite("/srv/db"));
+    sim.program("web", polite("/srv/web"));
+    sim.program("api", stubborn("/srv/api"));
+    sim.run_seconds(1);
+    sim.reconfigure(vec![service("new", "/srv/new")], |_| true, |sim| sim.program("new", polite("/srv/new")));
+    sim.run_seconds(1);
+    let names = |sim: &mut Sim| sim.statuses().into_iter().map(|status| status.name).collect::<Vec<_>>();
+    assert_eq!(names(&mut sim), ["new", "db", "api"], "web has gone, and db waits for api");
+    sim.run_seconds(9);
+    assert_eq!(names(&mut sim), ["new"]);
+}
+
+#[test]
 fn what_is_back_before_it_has_gone_is_started_again() {
     let mut sim = Sim::start(Setup::new(vec![web(), service("api", "/srv/api")]), |_| {});
     sim.program("web", stubborn("/srv/web"));

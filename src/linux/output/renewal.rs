@@ -22,7 +22,8 @@ impl Output {
         logging: &Logging,
         now: Time,
     ) -> io::Result<()> {
-        let is_closed = matches!(self.pipes[2 * outlet.0], End::Gone);
+        // One of them alone where descriptors were out in between.
+        let is_closed = self.pipes[2 * outlet.0..][..2].iter().any(|end| matches!(end, End::Gone));
         if self.services[outlet.0].logging == *logging && !is_closed {
             return Ok(());
         }
