@@ -19,7 +19,7 @@ impl Supervisor {
         let staying: HashMap<&str, &Service> = self
             .services
             .ids()
-            .filter(|id| !self.leaving.contains(id))
+            .filter(|id| !self.leaving.contains_key(id))
             .map(|id| (self.services[id].config.name.as_str(), &self.services[id]))
             .collect();
         let mut services = Vec::new();

@@ -259,7 +259,7 @@ impl Supervisor {
     fn why_down(&self, id: ServiceId) -> Reason {
         match self.services[id].stopped_by {
             _ if !self.phase.is_managing() => Reason::Shutdown,
-            _ if self.leaving.contains(&id) => Reason::Removed,
+            _ if self.leaving.contains_key(&id) => Reason::Removed,
             Some(asked) => Reason::Asked(asked),
             None => Reason::Shutdown,
         }

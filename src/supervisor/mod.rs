@@ -117,8 +117,12 @@ pub struct Supervisor {
     ends: u64,
     ends_before_look: u64,
     waiters: Vec<Waiter>,
-    /// The services that the configuration has no more, until nothing of them is left.
-    leaving: BTreeSet<ServiceId>,
+    /// The services that the configuration has no more, until nothing of them is left, and with which reload they left.
+    leaving: BTreeMap<ServiceId, u64>,
+    /// Those of them that are being forgotten.
+    forgetting: BTreeSet<ServiceId>,
+    /// How many configurations have followed the first.
+    reloads: u64,
     /// What is to be stopped once those that come after it have been.
     turns: BTreeMap<ServiceId, Turn>,
     chronicle: Chronicle,
@@ -171,7 +175,9 @@ impl Supervisor {
             ends: 0,
             ends_before_look: 0,
             waiters: Vec::new(),
-            leaving: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            forgetting: BTreeSet::new(),
+            reloads: 0,
             turns: BTreeMap::new(),
             chronicle: Chronicle::default(),
             measuring: Measuring::default(),

@@ -12,6 +12,9 @@ use crate::{
     time::Time,
 };
 
+/// How many of those that a service waits for are named.
+const NAMED: usize = 3;
+
 impl Supervisor {
     /// The service is wanted and nothing is known of it: waits for what it comes after, or seeks it.
     pub(super) fn pursue(&mut self, now: Time, id: ServiceId) {
@@ -38,21 +41,40 @@ impl Supervisor {
 
     /// Waits, if what the service comes after is not there yet.
     pub(super) fn waits_for_others(&mut self, now: Time, id: ServiceId) -> bool {
-        let missing: Vec<String> =
-            self.services[id].after.iter().filter_map(|&after| self.awaited(after)).collect();
-        if !missing.is_empty() {
-            self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing.join(", ")));
+        let missing = self.missing(id);
+        let waits = missing.is_some();
+        if let Some(missing) = missing {
+            self.set(now, id, State::Waiting { answered: 0 }, Reason::After(missing));
         }
-        !missing.is_empty()
+        waits
+    }
+
+    /// What the service comes after and is not there yet: the first few by name.
+    pub(super) fn missing(&self, id: ServiceId) -> Option<String> {
+        let service = &self.services[id];
+        let after = service.after.iter().copied().filter(|&after| self.is_awaited(after));
+        let left = self.leaving.iter().filter(|(_, left_with)| **left_with <= service.came_with);
+        let mut missing = after.chain(left.map(|(&id, _)| id));
+        let named: Vec<String> = missing.by_ref().take(NAMED).map(|id| self.awaited(id)).collect();
+        let named = named.join(", ");
+        match missing.count() {
+            0 if named.is_empty() => None,
+            0 => Some(named),
+            others => Some(format!("{named} and {others} more")),
+        }
+    }
+
+    fn is_awaited(&self, id: ServiceId) -> bool {
+        self.leaving.contains_key(&id) || !self.services[id].is_reached() || self.has_turn(id)
     }
 
     /// What is awaited of a service: for one that leaves its end, for any other that it is ready.
-    fn awaited(&self, id: ServiceId) -> Option<String> {
+    fn awaited(&self, id: ServiceId) -> String {
         let service = &self.services[id];
-        if self.leaving.contains(&id) {
-            Some(format!("{} to be gone, which is removed", service.config.name))
+        if self.leaving.contains_key(&id) {
+            format!("{} to be gone, which is removed", service.config.name)
         } else {
-            (!service.is_reached() || self.has_turn(id)).then(|| service.awaited())
+            service.awaited()
         }
     }
 
@@ -61,12 +83,12 @@ impl Supervisor {
         let staying: HashMap<ServiceName, ServiceId> = self
             .services
             .ids()
-            .filter(|id| !self.leaving.contains(id))
+            .filter(|id| !self.leaving.contains_key(id))
             .map(|id| (self.services[id].config.name.clone(), id))
             .collect();
         for id in self.services.ids() {
             let leaving = &self.leaving;
-            let is_leaving = |other: &ServiceId| leaving.contains(other);
+            let is_leaving = |other: &ServiceId| leaving.contains_key(other);
             self.services[id].after.retain(is_leaving);
             self.services[id].dependents.retain(|other| is_leaving(other) && is_leaving(&id));
         }
@@ -85,7 +107,7 @@ impl Supervisor {
         while let Some(waiting) = next.pop() {
             for &after in &self.services[waiting].after {
                 match self.services[after].state {
-                    _ if self.leaving.contains(&after) => {}
+                    _ if self.leaving.contains_key(&after) => {}
                     _ if self.services[after].is_reached() || self.has_turn(after) => {}
                     State::Waiting { .. } if seen.insert(after) => next.push(after),
                     State::Stopped if self.services[after].goal == Goal::Down => return true,

@@ -1,6 +1,6 @@
 //! A new configuration: what stays, changes in place, is started anew, comes and goes. Reads no file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use nix::sys::signal::Signal;
 
@@ -45,10 +45,12 @@ impl Supervisor {
         let staying: HashSet<ServiceId> = ids.iter().copied().collect();
         let gone: Vec<ServiceId> = self.services.ids().filter(|id| !staying.contains(id)).collect();
         self.services.set_order(ids.iter().chain(&gone).copied());
-        let returned: Vec<ServiceId> = ids.iter().filter(|id| self.leaving.remove(id)).copied().collect();
+        let returned: Vec<ServiceId> =
+            ids.iter().filter(|id| self.leaving.remove(id).is_some()).copied().collect();
+        self.reloads += 1;
         gone.iter().for_each(|&id| self.leave(id));
         self.relate(services.iter());
-        added.iter().for_each(|&id| self.services[id].after.extend(&gone));
+        added.iter().for_each(|&id| self.services[id].came_with = self.reloads);
         let changes: HashMap<&str, &ServiceChange> =
             changes.services.iter().map(|change| (change.name.as_str(), change)).collect();
         let mut stopped = gone;
@@ -68,7 +70,7 @@ impl Supervisor {
             }
         }
         let leaving = self.leaving.clone();
-        let reason = |id| if leaving.contains(&id) { Reason::Removed } else { Reason::Reconfigured };
+        let reason = |id| if leaving.contains_key(&id) { Reason::Removed } else { Reason::Reconfigured };
         self.stop_in_order(now, &stopped, reason);
     }
 
@@ -87,7 +89,7 @@ impl Supervisor {
 
     /// The configuration has the service no more.
     fn leave(&mut self, id: ServiceId) {
-        self.leaving.insert(id);
+        self.leaving.entry(id).or_insert(self.reloads);
         let service = &mut self.services[id];
         service.goal = Goal::Down;
         service.cause = None;
@@ -259,28 +261,37 @@ impl Supervisor {
         true
     }
 
-    /// What is over of those that leave is to be forgotten.
+    /// What is over of those that leave is to be forgotten: each is asked for once.
     pub(super) fn forget_what_has_left(&mut self) {
-        let over = self.leaving.iter().copied().filter(|&id| self.is_forgettable(id));
-        let over: Vec<Action> = over.map(Action::Forget).collect();
-        self.actions.extend(over);
+        let is_over = |id: &ServiceId| !self.forgetting.contains(id) && self.services[*id].state.is_at_rest();
+        let mut over: BTreeSet<ServiceId> = self.leaving.keys().copied().filter(is_over).collect();
+        if over.is_empty() {
+            return;
+        }
+        self.owners.values().for_each(|owner| {
+            over.remove(&owner.service);
+        });
+        self.actions.extend(over.iter().copied().map(Action::Forget));
+        self.forgetting.extend(over);
     }
 
     /// Whether nothing is left of a service that leaves; a probe may be.
     fn is_forgettable(&self, id: ServiceId) -> bool {
-        self.leaving.contains(&id)
+        self.leaving.contains_key(&id)
             && self.services[id].state.is_at_rest()
             && self.owners.values().all(|owner| owner.service != id)
     }
 
     /// Nothing is kept for the service any more.
     pub(super) fn forget(&mut self, now: Time, id: ServiceId) {
+        self.forgetting.remove(&id);
         if !self.is_forgettable(id) {
             return;
         }
         let name = self.services[id].config.name.to_string();
         self.announce(LogLevel::Info, "service removed", name, "nothing of it is left");
-        self.leaving.remove(&id);
+        let left_with = self.leaving.remove(&id);
+        let still_leaving = self.leaving.values().min().copied();
         self.looking.remove(&id);
         self.turns.remove(&id);
         self.turns.values_mut().for_each(|turn| turn.forget(id));
@@ -294,7 +305,10 @@ impl Supervisor {
             service.dependents.retain(|&dependent| dependent != id);
             let before = service.after.len();
             service.after.retain(|&after| after != id);
-            freed.extend((service.after.len() < before).then_some(other));
+            let had_waited = left_with.is_some_and(|left_with| left_with <= service.came_with);
+            let waits = still_leaving.is_some_and(|left_with| left_with <= service.came_with);
+            let is_freed = service.after.len() < before || had_waited && !waits;
+            freed.extend(is_freed.then_some(other));
         }
         // Only now: what one of them does is asked about by others.
         for other in freed {

@@ -58,7 +58,7 @@ impl Supervisor {
         // What the configuration has no more is not to be had.
         let wants = matches!(request, Request::Start { .. } | Request::Restart { .. });
         let ids: Vec<ServiceId> =
-            self.services.ids().filter(|id| !wants || !self.leaving.contains(id)).collect();
+            self.services.ids().filter(|id| !wants || !self.leaving.contains_key(id)).collect();
         let known: Vec<&str> = ids.iter().map(|&id| self.services[id].config.name.as_str()).collect();
         let chosen = request.choose(&known)?;
         Ok(chosen.into_iter().map(|at| ids[at]).collect())

@@ -37,6 +37,8 @@ pub(super) struct Service {
     /// Whether the pattern is another one than that by which its process was found.
     pub(super) is_pattern_new: bool,
     pub(super) after: Vec<ServiceId>,
+    /// With which reload it came: it comes after all that left with that one or before.
+    pub(super) came_with: u64,
     pub(super) dependents: Vec<ServiceId>,
     pub(super) goal: Goal,
     pub(super) state: State,
@@ -122,6 +124,7 @@ impl Service {
             pattern: Pattern::new(config),
             is_pattern_new: false,
             after: Vec::new(),
+            came_with: 0,
             dependents: Vec::new(),
             goal: if config.autostart { Goal::Up } else { Goal::Down },
             state: State::Stopped,

@@ -4,7 +4,7 @@ use super::{
     Probing, ServiceId, Supervisor,
     probe::ProbeRun,
     service::Service,
-    state::{Goal, State},
+    state::{Goal, Reason, State},
     usage::Measured,
 };
 use crate::{
@@ -42,6 +42,10 @@ impl Supervisor {
         let since = service.main().filter(|_| service.is_up());
         let since = since.map_or(service.since, |main| main.since);
         let next_start = service.next_start().map(|at| self.wall_clock_to_milliseconds(at));
+        // What leaves goes without a word to each service that waits for many.
+        let missing = if matches!(service.reason, Reason::After(_)) { self.missing(id) } else { None };
+        let reason =
+            missing.map_or_else(|| service.full_reason(), |missing| Reason::After(missing).to_string());
         let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
         Status {
             name: service.config.name.to_string(),
@@ -49,7 +53,7 @@ impl Supervisor {
             wanted: service.goal == Goal::Up && !matches!(service.state, State::Exited),
             pid: service.main().map(|main| main.id.pid),
             restarts: service.restarts,
-            reason: format!("{}{until}", service.full_reason()),
+            reason: format!("{reason}{until}"),
             since: self.wall_clock(since),
             seconds: now.since(since).as_secs_f64(),
             next_start,

@@ -1,18 +1,18 @@
 //! What a new configuration does to services that run, wait, or have ended.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     time::{Duration, SystemTime},
 };
 
 use musterd::{
     config::{Check, CheckRule, Config, Kind, Probe, Remedy, Restart, Service, Sources, Written, load},
-    process::{ProcessId, Table},
+    process::{Exit, ProcessId, Table},
     protocol::{Effect, KeyChange, StateName},
-    supervisor::{Event, Place, Purpose, ServiceId, Supervisor},
+    supervisor::{Action, Event, Place, Purpose, Reconfiguration, ServiceId, Supervisor},
     time::Time,
 };
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 
 use crate::{
     assert_story,
@@ -262,4 +262,83 @@ fn a_crash_while_it_waits_for_its_turn_starts_it_as_it_is_to_be() {
     sim.reconfigure(vec![nicer(db()), nicer(web())], |_| true, |_| {});
     sim.run_seconds(8);
     assert_story(&sim, "reload-crash");
+}
+
+/// So many services, called by this name and their number.
+fn many(name: &str, count: usize) -> Vec<Service> {
+    (0..count).map(|at| service(&format!("{name}{at}"), &format!("/srv/{name}{at}"))).collect()
+}
+
+/// Steps until nothing more follows; every process starts at once, and ends at the first signal. How many steps it took.
+fn feed(musterd: &mut Supervisor, now: Time, event: Event) -> usize {
+    let (mut events, mut steps) = (VecDeque::from([event]), 0);
+    loop {
+        let Some(event) = events.pop_front() else {
+            if musterd.look().is_none() {
+                return steps;
+            }
+            events.push_back(Event::Scanned(Table::default()));
+            continue;
+        };
+        steps += 1;
+        assert!(steps < 100_000, "it does not come to rest");
+        for action in musterd.step(now, event) {
+            match action {
+                Action::Spawn { service, purpose } => {
+                    let pid = 100 + i32::try_from(service.0).unwrap();
+                    let process = ProcessId { pid, start: 100 };
+                    events.push_back(Event::Spawned { service, purpose, process, leads_session: true });
+                }
+                Action::Signal { process, .. } => {
+                    let exit = Exit::Code(0);
+                    events.push_back(Event::Ended { process, exit, session_empty: true });
+                }
+                Action::Forget(service) => events.push_back(Event::Forgotten(service)),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn each_of_many_that_are_replaced_takes_a_few_steps() {
+    const MANY: usize = 1000;
+    let (old, _) = loaded(&[]);
+    let old = Config { services: many("old", MANY), ..old };
+    let new = Config { services: many("new", MANY), ..old.clone() };
+    let place = Place { pid: 1, parent: 0, is_init: true };
+    let now = Time::from_boot(Duration::from_secs(1));
+    let mut musterd = Supervisor::new(&old, place, &HashMap::new(), now, SystemTime::UNIX_EPOCH);
+    feed(&mut musterd, now, Event::Tick);
+    let running = |musterd: &Supervisor| musterd.mains().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(running(&musterd).len(), MANY);
+    let changes = musterd.changes(&new, &Written::default(), &Written::default());
+    let (services, cause) = (new.services, "SIGHUP".to_owned());
+    let shutdown_timeout = Duration::from_secs(10);
+    let new = Reconfiguration { services, shutdown_timeout, changes, cause };
+    let steps = feed(&mut musterd, now, Event::Reconfigured(Box::new(new)));
+    assert!(steps <= 10 * MANY, "{steps} steps");
+    let running = running(&musterd);
+    assert_eq!(running.len(), MANY);
+    assert!(running.iter().all(|name| name.starts_with("new")));
+    assert_eq!(musterd.services().count(), MANY);
+}
+
+#[test]
+fn of_many_that_leave_three_are_named() {
+    let mut sim = Sim::start(Setup::new(many("old", 5)), |_| {});
+    for at in 0..5 {
+        sim.program(&format!("old{at}"), Image::new(&format!("/srv/old{at}")).ignores(SIGTERM));
+    }
+    sim.run_seconds(1);
+    sim.reconfigure(vec![web()], |_| true, |sim| sim.program("web", polite("/srv/web")));
+    let gone = |at| format!("old{at} to be gone, which is removed");
+    let named = |at: [u32; 3]| at.map(gone).join(", ");
+    assert_eq!(sim.status("web").reason, format!("waits for {} and 2 more", named([0, 1, 2])));
+    let first = sim.main("old0").unwrap();
+    sim.signal(first, SIGKILL);
+    sim.run_for(Duration::from_millis(100));
+    assert_eq!(sim.status("web").reason, format!("waits for {} and 1 more", named([1, 2, 3])));
+    sim.run_seconds(11);
+    assert_eq!(sim.status("web").state, StateName::Running);
 }

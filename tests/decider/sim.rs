@@ -578,8 +578,7 @@ impl Sim {
         let request = Request::status(Vec::new());
         let asked = Event::Asked { client: NOBODY, caller: CALLER, request };
         let actions = self.supervisor.step(self.kernel.now, asked);
-        // What has left is told so until it is forgotten.
-        let mut actions = actions.into_iter().filter(|action| !matches!(action, Action::Forget(_)));
+        let mut actions = actions.into_iter();
         let answer = actions.next();
         assert_eq!(actions.next(), None, "a question changes nothing");
         match answer {
