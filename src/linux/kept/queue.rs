@@ -84,7 +84,12 @@ impl KeptQueue {
             let moved = self.page.lend(Page::of_queue(self.place, OfQueue::Begin), |begin| {
                 splice(&self.file, Some(begin), fd, None, bytes.len(), SpliceFlags::NONBLOCK)
             });
-            return moved.map_err(|errno| Errno::from_raw(errno.raw_os_error()));
+            match moved.map_err(|errno| Errno::from_raw(errno.raw_os_error())) {
+                Ok(count) => return Ok(count),
+                Err(errno @ (Errno::EAGAIN | Errno::EINTR | Errno::EPIPE)) => return Err(errno),
+                // The call is forbidden here, or the file's system has none: a kill in between may repeat what follows.
+                Err(_) => {}
+            }
         }
         if kind == SFlag::S_IFREG {
             self.note(fd);
@@ -184,4 +189,28 @@ fn file_of(fd: impl AsFd) -> Option<(u64, u64)> {
     let found = fstat(fd).ok()?;
     let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
     (kind == SFlag::S_IFREG).then_some((found.st_dev, found.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Kept, *};
+
+    #[test]
+    fn what_cannot_be_spliced_is_written_all_the_same() {
+        let folder = std::env::temp_dir().join(format!("musterd-queue-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut kept = Kept::open(&folder).unwrap();
+        let mut queue = kept.queue("stdout").unwrap();
+        // What cannot be read cannot be spliced: EBADF.
+        queue.file = File::options().write(true).open(&queue.path).unwrap();
+        let (from, to) = nix::unistd::pipe().unwrap();
+        let (_, end) = queue.append(b"one\n", 0).unwrap();
+        queue.extend(end);
+        assert_eq!(queue.write(to.as_fd(), b"one\n", || nix::unistd::write(&to, b"one\n")), Ok(4));
+        assert_eq!((queue.begin(), queue.end()), (4, 4));
+        let mut there = [0; 8];
+        assert_eq!(nix::unistd::read(&from, &mut there), Ok(4));
+        kept.forget();
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
