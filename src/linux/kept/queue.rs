@@ -105,23 +105,22 @@ impl KeptQueue {
     }
 
     /// Replaces the file by one that has only these bytes, which wait, if it has become long.
-    pub(in crate::linux) fn renew(&mut self, pending: &[u8]) {
+    ///
+    /// # Errors
+    /// There is no room for another, or the folder is gone: this one would grow without end.
+    pub(in crate::linux) fn renew(&mut self, pending: &[u8]) -> io::Result<()> {
         if self.begin() - self.base < LENGTH {
-            return;
+            return Ok(());
         }
         self.base = self.begin();
         let new = self.path.with_extension("new");
-        let made = open_own(&new).and_then(|file| {
-            file.set_len(0)?;
-            file.write_all_at(pending, self.begin())?;
-            file.set_len(self.end())?;
-            fs::rename(&new, &self.path)?;
-            Ok(file)
-        });
-        // Where there is no room for another, this one grows on.
-        if let Ok(file) = made {
-            self.file = file;
-        }
+        let file = open_own(&new)?;
+        file.set_len(0)?;
+        file.write_all_at(pending, self.begin())?;
+        file.set_len(self.end())?;
+        fs::rename(&new, &self.path)?;
+        self.file = file;
+        Ok(())
     }
 
     /// Notes the state of a file before a write.
@@ -211,6 +210,25 @@ mod tests {
         let mut there = [0; 8];
         assert_eq!(nix::unistd::read(&from, &mut there), Ok(4));
         kept.forget();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_is_told_of() {
+        let folder = std::env::temp_dir().join(format!("musterd-renew-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut kept = Kept::open(&folder).unwrap();
+        let mut queue = kept.queue("stdout").unwrap();
+        kept.forget();
+        let step = vec![b'x'; LENGTH as usize - 1];
+        let mut fill = |bytes: &[u8]| {
+            let (_, end) = queue.append(bytes, 0).unwrap();
+            queue.extend(end);
+            queue.skip();
+            queue.renew(&[])
+        };
+        assert!(fill(&step).is_ok(), "it is not long yet");
+        assert_eq!(fill(b"x").unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::remove_dir_all(&folder).unwrap();
     }
 }
