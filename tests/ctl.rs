@@ -200,7 +200,7 @@ fn what_was_missed_is_told() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(told(&["events"]), "-- 3 events missed --\n");
-    assert_eq!(told(&["events", "--json"]), "{\"event\":\"missed\",\"missed\":3}\n");
+    assert_eq!(told(&["events", "--json"]), "{\"version\":1,\"event\":\"missed\",\"missed\":3}\n");
 }
 
 fn health_names_what_is_not_well() {

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+
 use super::{
     STATUS_LIMIT, UNWRITTEN,
     answer::{self, Form, Shown},
@@ -13,7 +15,7 @@ use super::{
     why::{told, way},
 };
 use crate::{
-    protocol::{Happening, Request, Response, What},
+    protocol::{EVENTS_VERSION, Happening, Request, Response, What},
     text::printable,
 };
 
@@ -36,6 +38,14 @@ impl Options {
     pub(super) fn request(&self) -> Request {
         Request::Events { names: self.names.clone(), after: 0, follow: false }
     }
+}
+
+/// An event for programs.
+#[derive(Serialize)]
+struct Line<'a> {
+    version: u32,
+    #[serde(flatten)]
+    event: &'a Happening,
 }
 
 /// Writes the events that are asked for to `out`; what is left to tell is returned.
@@ -88,12 +98,15 @@ fn write(out: &mut impl Write, events: &[Happening], missed: u64, json: bool) ->
     let mut text = String::new();
     match (missed, json) {
         (0, _) => {}
-        (_, true) => text += &format!("{{\"event\":\"missed\",\"missed\":{missed}}}\n"),
+        (_, true) => {
+            text += &format!("{{\"version\":{EVENTS_VERSION},\"event\":\"missed\",\"missed\":{missed}}}\n");
+        }
         (_, false) => text += &format!("-- {missed} events missed --\n"),
     }
     for event in events {
         // Cannot fail: plain fields.
-        text += &if json { serde_json::to_string(event).unwrap_or_default() } else { shown(event) };
+        let line = Line { version: EVENTS_VERSION, event };
+        text += &if json { serde_json::to_string(&line).unwrap_or_default() } else { shown(event) };
         text.push('\n');
     }
     out.write_all(text.as_bytes())?;

@@ -159,7 +159,7 @@ enum Verb {
         #[command(flatten)]
         names: Names,
     },
-    /// Look at the processes and run the health checks now, and show the state of services then
+    /// Look at the processes and run the health checks now (a failure counts as any other), and show the state of services then
     #[command(after_help = NOTES)]
     Check {
         /// The services: names, or patterns such as 'web*'; without any all

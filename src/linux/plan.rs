@@ -128,7 +128,8 @@ fn read(config: &Config, supervisor: &Supervisor, actions: &[Action]) -> Plan {
         if notice.message == "main process found" {
             found.insert(name, notice.cause.as_str());
         } else if notice.level <= LogLevel::Warn {
-            warnings.push(format!("service \"{name}\": {}: {}", notice.message, notice.cause));
+            let about = if name.is_empty() { String::new() } else { format!("service \"{name}\": ") };
+            warnings.push(format!("{about}{}: {}", notice.message, notice.cause));
         }
     }
     let planned = |service: &Service| {

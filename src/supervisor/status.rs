@@ -39,7 +39,7 @@ impl Supervisor {
 
     pub(super) fn status(&self, now: Time, id: ServiceId, depth: Depth) -> Status {
         let service = &self.services[id];
-        let since = service.main().filter(|_| service.is_up());
+        let since = service.main().filter(|_| matches!(service.state, State::Running { .. }));
         let since = since.map_or(service.since, |main| main.since);
         let next_start = service.next_start().map(|at| self.wall_clock_to_milliseconds(at));
         let until = next_start.as_ref().map_or(String::new(), |at| format!(" until {at}"));
