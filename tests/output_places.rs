@@ -149,6 +149,50 @@ fn both_streams_share_a_file_and_a_last_line_is_ended() {
 }
 
 #[test]
+fn a_file_that_is_open_is_limited_as_was_changed() {
+    let (_read_end, write_end) = pipe();
+    let folder = Folder::new("limits");
+    let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+    let limited = |max_size, keep| Logging {
+        stdout: Destination::File(LogFile { path: folder.0.join("log"), max_size, keep }),
+        ..Logging::default()
+    };
+    let web = output.add_service_as("web", &limited(1 << 20, 1)).unwrap();
+    let mut service = writer(output.stdout(web));
+    service.write_all(b"one\ntwo\n").unwrap();
+    turn(&mut output);
+    output.change_service(web, "web", &limited(8, 2), at(0)).unwrap();
+    for line in [b"three\n", b"four.\n", b"five.\n"] {
+        service.write_all(line).unwrap();
+        turn(&mut output);
+    }
+    let files = ["log", "log.1", "log.2"].map(|name| folder.read(name));
+    assert_eq!(files, ["five.\n", "four.\n", "three\n"]);
+}
+
+#[test]
+fn a_pipe_is_read_on_where_it_goes_from_now_on() {
+    let (read_end, write_end) = pipe();
+    let folder = Folder::new("redirected");
+    let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+    let usual = Logging::default();
+    let web = output.add_service_as("web", &usual).unwrap();
+    let mut service = writer(output.stdout(web));
+    let log_file = LogFile { path: folder.0.join("log"), max_size: 1 << 20, keep: 1 };
+    let dropping = Logging { overflow: Overflow::Drop, ..usual.clone() };
+    let to_file = Logging { stdout: Destination::File(log_file), ..usual.clone() };
+    for (number, logging) in
+        [&dropping, &usual, &to_file, &dropping, &to_file, &usual].into_iter().enumerate()
+    {
+        output.change_service(web, "web", logging, at(0)).unwrap();
+        writeln!(service, "{number}").unwrap();
+        turn(&mut output);
+    }
+    assert_eq!(take(&read_end), "web     | 0\nweb     | 1\nweb     | 3\nweb     | 5\n");
+    assert_eq!(folder.read("log"), "2\n4\n");
+}
+
+#[test]
 fn a_file_that_was_renamed_is_opened_anew() {
     let folder = Folder::new("reopen");
     let (_read_end, write_end) = pipe();

@@ -15,7 +15,10 @@ use super::{
     pace::{Next, REST},
     sink::{Progress, Sink},
 };
-use crate::{config::Overflow, time::Time};
+use crate::{
+    config::{LogFile, Overflow},
+    time::Time,
+};
 
 /// How many pipes of either kind, those that the kernel tells of and those that it isn't asked for, are served before
 /// others come to their turn.
@@ -135,15 +138,15 @@ impl Channel {
         sources.add(fd, index)
     }
 
-    /// Removes a pipe.
-    pub(super) fn remove_source(&mut self, fd: BorrowedFd<'_>, index: usize) {
-        for sources in std::iter::once(&mut self.sources).chain(&mut self.dropping) {
-            // It is in one of them at most.
-            let _ = sources.epoll.delete(fd);
-            sources.ready.retain(|&ready| ready != index);
-            sources.again.retain(|&again| again != index);
-            sources.resting.retain(|&(_, resting)| resting != index);
-        }
+    /// Removes a pipe that was added so.
+    pub(super) fn remove_source(&mut self, source: &Source<'_>) {
+        let index = source.index;
+        let sources = self.sources_of(source.overflow);
+        // It is not there while it is read without being told of.
+        let _ = sources.epoll.delete(source.fd);
+        sources.ready.retain(|&ready| ready != index);
+        sources.again.retain(|&again| again != index);
+        sources.resting.retain(|&(_, resting)| resting != index);
     }
 
     /// Asks which pipes have something, unless some are still to be served.
@@ -167,11 +170,14 @@ impl Channel {
     /// Puts a pipe where it is read as was decided; before it was to be read as `old` tells.
     pub(super) fn settle(&mut self, source: Source<'_>, (old, next): (Next, Next), now: Time) {
         let Source { fd, index, overflow } = source;
-        let sources = match (overflow, &mut self.dropping) {
+        self.sources_of(overflow).settle(fd, index, (old, next), now);
+    }
+
+    fn sources_of(&mut self, overflow: Overflow) -> &mut Sources {
+        match (overflow, &mut self.dropping) {
             (Overflow::Drop, Some(dropping)) => dropping,
             (Overflow::Hold, _) | (Overflow::Drop, None) => &mut self.sources,
-        };
-        sources.settle(fd, index, (old, next), now);
+        }
     }
 
     fn readable_mut(&mut self) -> impl Iterator<Item = &mut Sources> {
@@ -220,6 +226,11 @@ impl Channel {
     /// Opens a log file anew.
     pub(super) fn reopen(&mut self) {
         self.sink.reopen();
+    }
+
+    /// From now on its log file is limited so.
+    pub(super) fn change_file(&mut self, file: &LogFile) {
+        self.sink.change_file(file);
     }
 
     /// The end of the sink's queue, to append whole lines to.

@@ -31,6 +31,9 @@ use self::page::{PIPES, Page, QUEUES};
 pub(super) use self::queue::KeptQueue;
 use super::{lines::LONGEST, paths::open_folder};
 
+/// Where it is kept if the runtime folder is on a disk.
+const SHARED: &str = "/dev/shm";
+
 /// What is kept of all pipes and queues.
 pub(super) struct Kept {
     folder: PathBuf,
@@ -49,7 +52,7 @@ impl Kept {
     /// # Errors
     /// It cannot be made, or the disk is full.
     pub(super) fn open(runtime: &Path) -> io::Result<Self> {
-        let folder = &in_memory(runtime)?;
+        let folder = &in_memory(runtime, Path::new(SHARED))?;
         open_folder(folder, rustix::process::geteuid().as_raw(), 0o700)?;
         let page = Page::open(&open_own(&folder.join("page"))?)?;
         page.recover();
@@ -133,12 +136,18 @@ impl Kept {
 }
 
 /// A folder in memory: who writes much to a disk is made to wait for it. That is the runtime folder as a rule, or else
-/// /dev/shm.
-fn in_memory(runtime: &Path) -> io::Result<PathBuf> {
+/// `shared`.
+///
+/// # Errors
+/// Neither is in memory.
+fn in_memory(runtime: &Path, shared: &Path) -> io::Result<PathBuf> {
     let is_in_memory = |path: &Path| statfs(path).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
-    let shared = Path::new("/dev/shm");
-    if is_in_memory(runtime) || !is_in_memory(shared) {
+    if is_in_memory(runtime) {
         return Ok(runtime.join("kept"));
+    }
+    if !is_in_memory(shared) {
+        let (runtime, shared) = (runtime.display(), shared.display());
+        return Err(io::Error::other(format!("neither {runtime} nor {shared} is in memory")));
     }
     let found = fs::metadata(runtime)?;
     Ok(shared.join(format!("musterd-{}-{:x}-{:x}", found.uid(), found.dev(), found.ino())))
@@ -217,7 +226,13 @@ mod tests {
         assert_eq!(kept.left(&mut buffer), None);
         assert_eq!((kept.partial(db), kept.partial(web)), (b"tw".to_vec(), Vec::new()));
         kept.forget();
-        assert!(!in_memory(&folder).unwrap().exists());
+        assert!(!in_memory(&folder, Path::new(SHARED)).unwrap().exists());
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_kept_where_nothing_is_in_memory() {
+        let error = in_memory(Path::new("/proc"), Path::new("/sys")).unwrap_err();
+        assert_eq!(error.to_string(), "neither /proc nor /sys is in memory");
     }
 }

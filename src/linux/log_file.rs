@@ -49,6 +49,11 @@ impl Rotated {
         Ok(file.into())
     }
 
+    /// From now on it takes so much, and so many old ones are kept; the path is the same.
+    pub(super) fn change(&mut self, file: &LogFile) {
+        self.file.clone_from(file);
+    }
+
     /// How many of these bytes, which are whole lines, the file still takes; 0: a new one is to be begun. A line that
     /// is larger than a file has one alone.
     pub(super) fn room(&self, bytes: &[u8]) -> usize {

@@ -467,6 +467,7 @@ impl Output {
     fn channel(&mut self, stream: Stream, destination: &Destination) -> io::Result<usize> {
         let Destination::File(file) = destination else { return Ok(self.own[stream as usize].channel) };
         if let Some(&channel) = self.files.get(&file.path) {
+            self.channels[channel].change_file(file);
             return Ok(channel);
         }
         let channel = self.channels.len();

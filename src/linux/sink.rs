@@ -135,12 +135,25 @@ impl Sink {
         match copied {
             Ok(end) => Some(end),
             Err(error) => {
-                let consequence = "what was read and not yet written is lost if musterd is killed";
-                warn!(cause = reason(&error), consequence, "cannot keep the output to {}", self.name);
-                kept.skip();
-                self.kept = None;
+                self.keep_no_more(&error);
                 None
             }
+        }
+    }
+
+    /// Replaces what keeps the queue where it has become long.
+    fn renew(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        if let Err(error) = kept.renew(&self.queue) {
+            self.keep_no_more(&error);
+        }
+    }
+
+    fn keep_no_more(&mut self, error: &io::Error) {
+        let consequence = "what was read and not yet written is lost if musterd is killed";
+        warn!(cause = reason(error), consequence, "cannot keep the output to {}", self.name);
+        if let Some(kept) = self.kept.take() {
+            kept.skip();
         }
     }
 
@@ -150,6 +163,13 @@ impl Sink {
         self.missing = self.file.is_some();
         self.open &= !self.missing;
         self.torn &= !self.missing;
+    }
+
+    /// From now on its log file is limited so.
+    pub(super) fn change_file(&mut self, new: &LogFile) {
+        if let Some(file) = &mut self.file {
+            file.change(new);
+        }
     }
 
     /// Whether lines keep their form: it is a file, not musterd's own output.
@@ -291,12 +311,12 @@ impl Sink {
     }
 
     fn forget(&mut self) {
-        if let Some(kept) = &mut self.kept {
+        if let Some(kept) = &self.kept {
             kept.skip();
-            kept.renew(&[]);
         }
         self.queue.clear();
         (self.written, self.copied) = (0, 0);
+        self.renew();
         if self.queue.capacity() > LIMIT {
             self.queue = Vec::new();
         }
@@ -307,9 +327,7 @@ impl Sink {
             self.queue.drain(..self.written);
             self.copied = self.copied.saturating_sub(self.written);
             self.written = 0;
-            if let Some(kept) = &mut self.kept {
-                kept.renew(&self.queue);
-            }
+            self.renew();
         }
     }
 }

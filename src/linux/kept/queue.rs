@@ -84,7 +84,12 @@ impl KeptQueue {
             let moved = self.page.lend(Page::of_queue(self.place, OfQueue::Begin), |begin| {
                 splice(&self.file, Some(begin), fd, None, bytes.len(), SpliceFlags::NONBLOCK)
             });
-            return moved.map_err(|errno| Errno::from_raw(errno.raw_os_error()));
+            match moved.map_err(|errno| Errno::from_raw(errno.raw_os_error())) {
+                Ok(count) => return Ok(count),
+                Err(errno @ (Errno::EAGAIN | Errno::EINTR | Errno::EPIPE)) => return Err(errno),
+                // The call is forbidden here, or the file's system has none: a kill in between may repeat what follows.
+                Err(_) => {}
+            }
         }
         if kind == SFlag::S_IFREG {
             self.note(fd);
@@ -100,23 +105,22 @@ impl KeptQueue {
     }
 
     /// Replaces the file by one that has only these bytes, which wait, if it has become long.
-    pub(in crate::linux) fn renew(&mut self, pending: &[u8]) {
+    ///
+    /// # Errors
+    /// There is no room for another, or the folder is gone: this one would grow without end.
+    pub(in crate::linux) fn renew(&mut self, pending: &[u8]) -> io::Result<()> {
         if self.begin() - self.base < LENGTH {
-            return;
+            return Ok(());
         }
         self.base = self.begin();
         let new = self.path.with_extension("new");
-        let made = open_own(&new).and_then(|file| {
-            file.set_len(0)?;
-            file.write_all_at(pending, self.begin())?;
-            file.set_len(self.end())?;
-            fs::rename(&new, &self.path)?;
-            Ok(file)
-        });
-        // Where there is no room for another, this one grows on.
-        if let Ok(file) = made {
-            self.file = file;
-        }
+        let file = open_own(&new)?;
+        file.set_len(0)?;
+        file.write_all_at(pending, self.begin())?;
+        file.set_len(self.end())?;
+        fs::rename(&new, &self.path)?;
+        self.file = file;
+        Ok(())
     }
 
     /// Notes the state of a file before a write.
@@ -184,4 +188,47 @@ fn file_of(fd: impl AsFd) -> Option<(u64, u64)> {
     let found = fstat(fd).ok()?;
     let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
     (kind == SFlag::S_IFREG).then_some((found.st_dev, found.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Kept, *};
+
+    #[test]
+    fn what_cannot_be_spliced_is_written_all_the_same() {
+        let folder = std::env::temp_dir().join(format!("musterd-queue-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut kept = Kept::open(&folder).unwrap();
+        let mut queue = kept.queue("stdout").unwrap();
+        // What cannot be read cannot be spliced: EBADF.
+        queue.file = File::options().write(true).open(&queue.path).unwrap();
+        let (from, to) = nix::unistd::pipe().unwrap();
+        let (_, end) = queue.append(b"one\n", 0).unwrap();
+        queue.extend(end);
+        assert_eq!(queue.write(to.as_fd(), b"one\n", || nix::unistd::write(&to, b"one\n")), Ok(4));
+        assert_eq!((queue.begin(), queue.end()), (4, 4));
+        let mut there = [0; 8];
+        assert_eq!(nix::unistd::read(&from, &mut there), Ok(4));
+        kept.forget();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_is_told_of() {
+        let folder = std::env::temp_dir().join(format!("musterd-renew-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut kept = Kept::open(&folder).unwrap();
+        let mut queue = kept.queue("stdout").unwrap();
+        kept.forget();
+        let step = vec![b'x'; LENGTH as usize - 1];
+        let mut fill = |bytes: &[u8]| {
+            let (_, end) = queue.append(bytes, 0).unwrap();
+            queue.extend(end);
+            queue.skip();
+            queue.renew(&[])
+        };
+        assert!(fill(&step).is_ok(), "it is not long yet");
+        assert_eq!(fill(b"x").unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

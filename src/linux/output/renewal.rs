@@ -78,20 +78,28 @@ impl Output {
         logging: &Logging,
     ) -> io::Result<()> {
         let channel = self.channel(stream, destination)?;
+        let overflow = logging.overflow;
+        let End::Pipe(pipe) = &self.pipes[index] else { return Ok(()) };
+        if (pipe.channel, pipe.overflow) == (channel, overflow) {
+            return Ok(());
+        }
+        // Where there is no room for it, it stays where it is, and is read.
+        let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow };
+        self.channels[channel].add_source(&self.epoll, source)?;
         self.give_out(index, Part::Rest(Ending::Whole));
         let End::Pipe(pipe) = &mut self.pipes[index] else { return Ok(()) };
-        let fd = pipe.feed.read_end.as_fd();
-        self.channels[pipe.channel].remove_source(fd, index);
+        let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow: pipe.overflow };
+        self.channels[pipe.channel].remove_source(&source);
         pipe.pace.begin_anew();
-        self.channels[channel].add_source(&self.epoll, Source { fd, index, overflow: logging.overflow })?;
-        (pipe.channel, pipe.overflow) = (channel, logging.overflow);
+        (pipe.channel, pipe.overflow) = (channel, overflow);
         Ok(())
     }
 
     fn close(&mut self, index: usize) {
         if let End::Pipe(pipe) = mem::replace(&mut self.pipes[index], End::Gone) {
             let channel = &mut self.channels[pipe.channel];
-            channel.remove_source(pipe.feed.read_end.as_fd(), index);
+            let fd = pipe.feed.read_end.as_fd();
+            channel.remove_source(&Source { fd, index, overflow: pipe.overflow });
             channel.set_due(index, pipe.due, None);
             self.large -= usize::from(pipe.pace.room() == LARGE);
         }
