@@ -331,7 +331,10 @@ impl Judge {
         let followed = process.image.role == Role::Worker && status.reason.contains("descends from");
         // What somebody started for a service that was removed may be found when that is back.
         let of_name = |owner: ServiceId| self.services[owner.0 as usize].config.name.as_str() == name;
-        let right = process.owner.is_some_and(of_name)
+        // Nor is it anybody's meanwhile: it may be found by another whose process it could be.
+        let was_of_removed = |owner: ServiceId| self.services[owner.0 as usize].gone;
+        let found = !process.inside && status.reason.contains("adopted");
+        let right = process.owner.is_some_and(|owner| of_name(owner) || found && was_of_removed(owner))
             && (followed || matches!(process.image.role, Role::Main | Role::Helper))
             && process.is_alive();
         (!right && !kernel.is_late()).then(|| {
