@@ -3,16 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "common/pipes.rs"]
+mod pipes;
+
 use std::{
-    cell::Cell,
     fs::{File, OpenOptions},
     io::{Read, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::{fs::OpenOptionsExt, net::UnixStream},
     },
     path::PathBuf,
-    time::Duration,
 };
 
 use musterd::{
@@ -21,13 +22,13 @@ use musterd::{
         log::Log,
         output::{Outlet, Output},
     },
-    time::Time,
 };
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::stat::Mode,
-    unistd::{alarm, mkfifo, pipe2},
+    unistd::mkfifo,
 };
+use pipes::{at, is_ready, log, pipe, take, turn, writer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// What the queue holds at most, and one share of a pipe more, here doubled by the prefixes.
@@ -35,56 +36,8 @@ const BOUND: usize = (256 + 2 * 64) * 1024;
 /// A pipe's usual capacity.
 const PIPE: usize = 64 * 1024;
 
-fn at(milliseconds: u64) -> Time {
-    Time::from_boot(Duration::from_millis(milliseconds))
-}
-
-/// A log in text, and a limit for the whole test: if anything waits for ever, SIGALRM ends it.
-fn log() -> Log {
-    alarm::set(60);
-    Log::new(LogFormat::Text, LogLevel::Info)
-}
-
-/// A turn of the loop, longer after the one before it than pipes rest.
-fn turn(output: &mut Output) {
-    thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
-    let now = at(NOW.replace(NOW.get() + 2));
-    output.ready(now);
-    output.flush(now);
-}
-
-/// Takes what is there, without waiting.
-fn take(from: impl AsFd) -> String {
-    let mut text = Vec::new();
-    let mut buffer = [0; 64 * 1024];
-    while is_ready(from.as_fd(), PollFlags::IN) {
-        match nix::unistd::read(&from, &mut buffer) {
-            Ok(count @ 1..) => text.extend_from_slice(&buffer[..count]),
-            _ => break,
-        }
-    }
-    String::from_utf8(text).unwrap()
-}
-
-fn is_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
-        && fds[0].revents().contains(wanted)
-}
-
 fn wants_a_turn(output: &Output) -> bool {
     is_ready(output.as_fd(), PollFlags::IN)
-}
-
-fn pipe() -> (File, File) {
-    let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    (read_end.into(), write_end.into())
-}
-
-/// A service's end of its pipe, under a description of its own that never waits.
-fn writer(fd: BorrowedFd<'_>) -> File {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).unwrap()
 }
 
 /// Writes numbered lines until the pipe is full; returns the next number.

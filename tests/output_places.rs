@@ -3,78 +3,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "common/pipes.rs"]
+mod pipes;
+
 use std::{
-    cell::Cell,
-    fs::{self, File, OpenOptions},
-    io::{Read, Write},
+    fs::{self, File},
+    io::Write,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+        fd::AsFd,
+        unix::fs::{MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use musterd::{
-    config::{Destination, LogFile, LogFormat, LogLevel, Logging, Overflow},
-    linux::{
-        log::Log,
-        output::{Output, Wanted},
-    },
+    config::{Destination, LogFile, Logging, Overflow},
+    linux::output::{Output, Wanted},
     time::Time,
 };
-use nix::{
-    fcntl::OFlag,
-    unistd::{alarm, pipe2},
-};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-fn at(milliseconds: u64) -> Time {
-    Time::from_boot(Duration::from_millis(milliseconds))
-}
-
-/// A log in text, and a limit for the whole test: if anything waits for ever, SIGALRM ends it.
-fn log() -> Log {
-    alarm::set(60);
-    Log::new(LogFormat::Text, LogLevel::Info)
-}
-
-fn pipe() -> (File, File) {
-    let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    (read_end.into(), write_end.into())
-}
-
-/// A service's end of its pipe, under a description of its own that never waits.
-fn writer(fd: BorrowedFd<'_>) -> File {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).unwrap()
-}
-
-fn is_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
-        && fds[0].revents().contains(wanted)
-}
-
-/// Takes what is there, without waiting.
-fn take(mut from: &File) -> String {
-    let (mut text, mut buffer) = (Vec::new(), [0; 64 * 1024]);
-    while is_ready(from.as_fd(), PollFlags::IN) {
-        match from.read(&mut buffer) {
-            Ok(count @ 1..) => text.extend_from_slice(&buffer[..count]),
-            _ => break,
-        }
-    }
-    String::from_utf8(text).unwrap()
-}
-
-/// A turn of the loop, longer after the one before it than pipes rest.
-fn turn(output: &mut Output) {
-    thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
-    let now = at(NOW.replace(NOW.get() + 2));
-    output.ready(now);
-    output.flush(now);
-}
+use pipes::{at, is_ready, log, pipe, take, turn, writer};
+use rustix::event::PollFlags;
 
 /// A folder of the test's own, gone with it.
 struct Folder(PathBuf);
@@ -335,7 +284,7 @@ fn times_and_colours_are_before_the_line() {
     writer(output.stdout(web)).write_all(b"coloured\n").unwrap();
     writer(output.stderr(web)).write_all(b"plain\n").unwrap();
     turn(&mut output);
-    let got = take(&File::from(pty.master));
+    let got = take(File::from(pty.master));
     let (time, rest) = got.split_once(' ').unwrap();
     assert!(humantime::parse_rfc3339(time).is_ok(), "{got:?}");
     assert_eq!(rest, "\x1b[36mweb     |\x1b[0m coloured\n");

@@ -1,17 +1,13 @@
 //! `musterd ctl events`: asks for events, page by page, and writes them. Keeps none.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::{
-    STATUS_LIMIT, UNWRITTEN,
-    answer::{self, Form, Shown},
-    ask::with_names,
-    client::{Conversation, Failure, Where},
+    answer::Shown,
+    client::Where,
+    pages::{self, Next, Page},
     why::{told, way},
 };
 use crate::{
@@ -50,48 +46,17 @@ struct Line<'a> {
 
 /// Writes the events that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
-    let lost = |failure: &Failure| answer::failed(failure, Form::Json);
-    let mut conversation = match Conversation::open(place) {
-        Ok(conversation) => conversation,
-        Err(failure) => return lost(&failure),
-    };
-    let names = match with_names(&mut conversation, options.request(), Form::Json) {
-        Ok(request) => request.names().to_vec(),
-        Err(shown) => return shown,
-    };
-    let (mut after, mut follow) = (0, false);
-    loop {
-        let request = Request::Events { names: names.clone(), after, follow };
-        // While nothing happens, nothing is said.
-        let limit: Option<Duration> = if follow { None } else { Some(STATUS_LIMIT) };
-        let (events, next, missed, more) = match conversation.ask(&request, limit) {
-            Ok(Response::Events { version: _, events, next, missed, more }) => (events, next, missed, more),
-            Ok(response) => return answer::show(&request, &response, Form::Json),
-            Err(failure) => return lost(&failure),
-        };
-        // What was forgotten before the first answer, nobody could have heard.
-        let missed = if after == 0 { 0 } else { missed };
-        if let Err(error) = write(out, &events, missed, options.json) {
-            return unwritten(&error);
+    let ask = |Next { names, after, follow }| Request::Events { names, after, follow };
+    pages::turn_over(place, options.request(), (options.follow, "events"), ask, |after, response| {
+        match response {
+            Response::Events { version: _, events, next, missed, more } => {
+                // What was forgotten before the first answer, nobody could have heard.
+                let missed = if after == 0 { 0 } else { missed };
+                Ok(Page { written: write(out, &events, missed, options.json), next, more })
+            }
+            other => Err(Box::new(other)),
         }
-        after = next;
-        if !more && !options.follow {
-            return Shown::default();
-        }
-        follow = !more;
-    }
-}
-
-/// A reader that has seen enough (`| head`) is no error.
-fn unwritten(error: &io::Error) -> Shown {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Shown::default(),
-        _ => Shown {
-            errors: vec![format!("cannot write the events: {error}")],
-            code: UNWRITTEN,
-            ..Shown::default()
-        },
-    }
+    })
 }
 
 fn write(out: &mut impl Write, events: &[Happening], missed: u64, json: bool) -> io::Result<()> {

@@ -1,15 +1,11 @@
 //! `musterd ctl logs`: asks for lines, page by page, and writes them. Keeps none.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use super::{
-    STATUS_LIMIT, UNWRITTEN,
-    answer::{self, Form, Shown},
-    ask::with_names,
-    client::{Conversation, Failure, Where},
+    answer::Shown,
+    client::Where,
+    pages::{self, Next, Page},
 };
 use crate::{
     linux::log::wall_clock,
@@ -58,55 +54,19 @@ fn since(text: &str) -> Result<String, String> {
 
 /// Writes the lines that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
-    let told = |failure: &Failure| answer::failed(failure, Form::Json);
-    let mut conversation = match Conversation::open(place) {
-        Ok(conversation) => conversation,
-        Err(failure) => return told(&failure),
+    let (mut lines, mut width) = (options.lines, 0);
+    let ask = |Next { names, after, follow }| {
+        // The first answer finds where the last lines begin.
+        Request::Logs { names, after, lines: lines.take(), since: options.since.clone(), follow }
     };
-    let names = match with_names(&mut conversation, options.request(), Form::Json) {
-        Ok(request) => request.names().to_vec(),
-        Err(shown) => return shown,
-    };
-    let (mut lines, mut after, mut width, mut follow) = (options.lines, 0, 0, false);
-    loop {
-        let names = names.clone();
-        let request = Request::Logs { names, after, lines, since: options.since.clone(), follow };
-        // While there is nothing new, nothing is said.
-        let limit: Option<Duration> = if follow { None } else { Some(STATUS_LIMIT) };
-        let (page, next, more) = match conversation.ask(&request, limit) {
-            Ok(Response::Lines { lines, next, more }) => (lines, next, more),
-            Ok(response) => return answer::show(&request, &response, Form::Json),
-            Err(failure) => return told(&failure),
-        };
-        // The first answer has found where the last lines begin.
-        lines = None;
-        width = page
-            .iter()
-            .map(|line| printable(&line.service).chars().count())
-            .chain([width])
-            .max()
-            .unwrap_or(0);
-        if let Err(error) = write(out, &page, width, options.json) {
-            return unwritten(&error);
+    pages::turn_over(place, options.request(), (options.follow, "lines"), ask, |_, response| match response {
+        Response::Lines { lines, next, more } => {
+            let widths = lines.iter().map(|line| printable(&line.service).chars().count());
+            width = widths.chain([width]).max().unwrap_or(0);
+            Ok(Page { written: write(out, &lines, width, options.json), next, more })
         }
-        after = next;
-        if more {
-            continue;
-        }
-        if !options.follow {
-            return Shown::default();
-        }
-        follow = true;
-    }
-}
-
-/// A reader that has seen enough (`| head`) is no error.
-fn unwritten(error: &io::Error) -> Shown {
-    let (errors, code) = match error.kind() {
-        io::ErrorKind::BrokenPipe => (Vec::new(), 0),
-        _ => (vec![format!("cannot write the lines: {error}")], UNWRITTEN),
-    };
-    Shown { errors, code, ..Shown::default() }
+        other => Err(Box::new(other)),
+    })
 }
 
 fn write(out: &mut impl Write, lines: &[LogLine], width: usize, json: bool) -> io::Result<()> {

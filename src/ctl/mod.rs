@@ -23,6 +23,7 @@ mod events;
 mod glob;
 mod logs;
 mod names;
+mod pages;
 mod screen;
 mod table;
 mod watch;

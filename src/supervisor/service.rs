@@ -211,20 +211,7 @@ impl Service {
 
     /// Whether there are processes whose end no event may have told of.
     pub(super) fn has_processes(&self) -> bool {
-        match self.state {
-            State::Starting { .. }
-            | State::Readying { .. }
-            | State::Running { .. }
-            | State::Unhealthy { .. }
-            | State::Stopping(_) => true,
-            State::Stopped
-            | State::Waiting { .. }
-            | State::Seeking(_)
-            | State::Spawning
-            | State::Backoff { .. }
-            | State::Exited
-            | State::Failed => false,
-        }
+        self.state.is_up() || matches!(self.state, State::Stopping(_))
     }
 
     /// Whether the main process is certainly the service, and not what may yet become it.

@@ -67,7 +67,8 @@ impl Supervisor {
     }
 
     fn health(&self, service: &Service) -> Option<Health> {
-        let check = service.config.check.as_ref().filter(|_| service.is_up())?;
+        let is_checked = matches!(service.state, State::Running { .. } | State::Unhealthy { .. });
+        let check = service.config.check.as_ref().filter(|_| is_checked)?;
         let last = service.checked.as_ref();
         Some(Health {
             well: last.map(|checked| checked.failure.is_none()),
@@ -91,10 +92,6 @@ impl Supervisor {
 }
 
 impl Service {
-    fn is_up(&self) -> bool {
-        matches!(self.state, State::Running { .. } | State::Unhealthy { .. })
-    }
-
     /// When the pause before the next start is over.
     fn next_start(&self) -> Option<Time> {
         match self.state {
