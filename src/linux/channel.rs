@@ -12,7 +12,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::{
     kept::KeptQueue,
     log::Log,
-    pace::{Next, REST},
+    pace::{LONGEST_REST, Next},
     sink::{Progress, Sink},
 };
 use crate::{
@@ -32,15 +32,15 @@ struct Sources {
     ready: VecDeque<usize>,
     /// Those that are to be read again without being told of.
     again: VecDeque<usize>,
-    /// Those that are read after a rest, and when that is over: in this order, as all rests are equally long.
-    resting: VecDeque<(Time, usize)>,
+    /// Those that are read after a rest, and when that is over.
+    resting: BTreeSet<(Time, usize)>,
 }
 
 impl Sources {
     fn new(outer: &Epoll, channel: usize) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         outer.add(&epoll.0, EpollEvent::new(EpollFlags::EPOLLIN, channel as u64))?;
-        Ok(Self { epoll, ready: VecDeque::new(), again: VecDeque::new(), resting: VecDeque::new() })
+        Ok(Self { epoll, ready: VecDeque::new(), again: VecDeque::new(), resting: BTreeSet::new() })
     }
 
     fn add(&self, fd: BorrowedFd<'_>, index: usize) -> io::Result<()> {
@@ -55,8 +55,9 @@ impl Sources {
         // Interrupted: the outer epoll tells again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         self.ready.extend(events[..count].iter().map(|event| event.data() as usize));
-        let rested = self.resting.partition_point(|&(until, _)| until <= now);
-        self.again.extend(self.resting.drain(..rested).map(|(_, index)| index));
+        while self.resting.first().is_some_and(|&(until, _)| until <= now) {
+            self.again.extend(self.resting.pop_first().map(|(_, index)| index));
+        }
         let next = self.again.len().min(ROUND);
         self.ready.extend(self.again.drain(..next));
     }
@@ -64,7 +65,7 @@ impl Sources {
     /// When a pipe is to be read that nobody tells of.
     fn next_read(&self) -> Option<Time> {
         if self.ready.is_empty() && self.again.is_empty() {
-            return self.resting.front().map(|&(until, _)| until);
+            return self.resting.first().map(|&(until, _)| until);
         }
         Some(Time::ZERO)
     }
@@ -74,14 +75,15 @@ impl Sources {
         match (old, next) {
             (Next::Told, Next::Told) => return,
             // Cannot fail: it is there (epoll_ctl(2)).
-            (Next::Told, Next::Again | Next::Rest) => drop(self.epoll.delete(fd)),
-            (Next::Again | Next::Rest, Next::Told) if self.add(fd, index).is_ok() => return,
-            // No memory to be told of it.
-            (Next::Again | Next::Rest, _) => {}
+            (Next::Told, Next::Again | Next::Rest(_)) => drop(self.epoll.delete(fd)),
+            (Next::Again | Next::Rest(_), Next::Told) if self.add(fd, index).is_ok() => return,
+            (Next::Again | Next::Rest(_), _) => {}
         }
         match next {
             Next::Again => self.again.push_back(index),
-            Next::Told | Next::Rest => self.resting.push_back((now + REST, index)),
+            Next::Rest(rest) => drop(self.resting.insert((now + rest, index))),
+            // There is no memory to be told of it.
+            Next::Told => drop(self.resting.insert((now + LONGEST_REST, index))),
         }
     }
 }
@@ -163,7 +165,7 @@ impl Channel {
     /// Ends the rests of all pipes.
     pub(super) fn end_rests(&mut self) {
         for sources in self.readable_mut() {
-            sources.again.extend(sources.resting.drain(..).map(|(_, index)| index));
+            sources.again.extend(std::mem::take(&mut sources.resting).into_iter().map(|(_, index)| index));
         }
     }
 

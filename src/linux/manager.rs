@@ -67,6 +67,9 @@ const SERVING: Duration = Duration::from_millis(1);
 /// How long the loop waits after a panic, which may come again at once.
 const AFTER_PANIC: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
+/// A wait of which a millisecond would be a large part.
+const SHORT_WAIT: Duration = Duration::from_millis(5);
+
 /// How many events of the kernel are taken in one turn; what is more stays for the next one.
 const BATCH: usize = 256;
 
@@ -244,9 +247,7 @@ impl Manager {
         self.tell_lines();
         self.serve_followers();
         let mut events = [EpollEvent::empty(); BATCH];
-        let timeout = self.timeout();
-        // An interrupted wait is one without events.
-        let came = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        let came = self.wait(&mut events);
         self.now = clock();
         self.take_in(&events[..came]);
         self.look_around();
@@ -276,26 +277,41 @@ impl Manager {
         self.deadline
     }
 
-    fn timeout(&mut self) -> EpollTimeout {
+    /// Waits until something happens or is due; how many events came.
+    fn wait(&mut self, events: &mut [EpollEvent]) -> usize {
+        let timeout = match self.next_due().map(|due| due.since(clock())) {
+            None => EpollTimeout::NONE,
+            Some(Duration::ZERO) => EpollTimeout::ZERO,
+            Some(wait) if wait < SHORT_WAIT => {
+                let wait = Timespec::try_from(wait).unwrap_or_default();
+                // epoll_wait(2) counts milliseconds.
+                let _ = poll(&mut [PollFd::new(&self.epoll.0, PollFlags::IN)], Some(&wait));
+                EpollTimeout::ZERO
+            }
+            // Rounded up: a wait that ends before it is due would only be followed by another.
+            Some(wait) => {
+                let milliseconds = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+                EpollTimeout::try_from(milliseconds).unwrap_or(EpollTimeout::MAX)
+            }
+        };
+        // An interrupted wait is one without events.
+        self.epoll.wait(events, timeout).unwrap_or(0)
+    }
+
+    /// When something is to be done though nothing happens.
+    fn next_due(&mut self) -> Option<Time> {
         if self.supervisor.look().is_some()
             || self.endpoint.control().is_some_and(|control| control.is_asked())
         {
-            return EpollTimeout::ZERO;
+            return Some(Time::ZERO);
         }
-        let deadline = [
+        let due = [
             self.next_deadline(),
             self.output.next_deadline(),
             self.endpoint.next_deadline(),
             self.probes.next_deadline(),
         ];
-        match deadline.into_iter().flatten().min() {
-            None => EpollTimeout::NONE,
-            Some(deadline) => {
-                // Rounded up: a wait that ends before the deadline would only be followed by another.
-                let wait = deadline.since(clock()).as_nanos().div_ceil(1_000_000);
-                EpollTimeout::try_from(i32::try_from(wait).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::MAX)
-            }
-        }
+        due.into_iter().flatten().min()
     }
 
     /// What ended first, by the pidfds, then all that SIGCHLD may mean: lines and clients can wait until

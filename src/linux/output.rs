@@ -33,7 +33,7 @@ use super::{
     kept::Kept,
     lines::{Ending, Lines},
     log::{Log, wall_clock},
-    pace::{LARGE, Next, Pace, USUAL},
+    pace::{LARGE, Pace, USUAL},
     render::{self, Origin, Stream},
     sink::{Sink, is_same},
 };
@@ -509,13 +509,10 @@ impl Output {
         let End::Pipe(pipe) = &mut self.pipes[index] else { return };
         let old = pipe.pace.next();
         let next = pipe.pace.decide(count, now);
-        let (large, wanted) = match (pipe.pace.room(), next) {
-            (USUAL, Next::Again) if self.large < LARGE_PIPES => (self.large + 1, LARGE),
-            (LARGE, Next::Told) => (self.large - 1, USUAL),
-            _ => (self.large, pipe.pace.room()),
-        };
-        if wanted != pipe.pace.room() && set_room(&pipe.feed.read_end, wanted).is_ok() {
-            self.large = large;
+        let (room, wanted) = (pipe.pace.room(), pipe.pace.wanted_room());
+        let may = wanted < room || self.large < LARGE_PIPES;
+        if wanted != room && may && set_room(&pipe.feed.read_end, wanted).is_ok() {
+            self.large = if wanted == LARGE { self.large + 1 } else { self.large - 1 };
             pipe.pace.set_room(wanted);
         }
         let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow: pipe.overflow };

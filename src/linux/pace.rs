@@ -7,24 +7,23 @@ use std::time::Duration;
 
 use crate::time::Time;
 
-/// How long a pipe rests: nobody who reads along notices it.
-pub(super) const REST: Duration = Duration::from_millis(1);
+/// How long a pipe rests at most: nobody who reads along notices it.
+pub(super) const LONGEST_REST: Duration = Duration::from_millis(1);
+
+/// A shorter rest is not worth its wake-up.
+const SHORTEST_REST: Duration = Duration::from_micros(100);
 
 /// What a pipe usually holds (pipe(7)).
 pub(super) const USUAL: usize = 64 * 1024;
 
-/// What a pipe holds that would be full before its rest is over: more than lines of 64 bytes, each written by itself,
-/// come to in a rest and its delay.
+/// What a pipe holds that would soon be full.
 pub(super) const LARGE: usize = 256 * 1024;
 
 /// After so many reads that found nothing, the kernel watches a pipe again.
 const IDLE: u8 = 2;
 
-/// After a rest in which the pipe filled, and its writer waited, there is none for so many reads of little.
-const WAKEFUL: u16 = 1024;
-
-/// Less than this is not worth a wake-up each time: it is a few lines, not a block.
-const BLOCK: usize = 1024;
+/// The same for one that was half full: its writer perhaps waits for a processor, and is slower where each write is told.
+const IDLE_AFTER_MUCH: u8 = 32;
 
 /// When a pipe is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,29 +32,27 @@ pub(super) enum Next {
     Told,
     /// In the next turn of the loop.
     Again,
-    /// After a rest.
-    Rest,
+    /// After this rest.
+    Rest(Duration),
 }
 
 /// How fast a pipe is written to.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// When something was last read; `None`: never.
+    /// When it was last read; `None`: never.
     last: Option<Time>,
     next: Next,
     /// How many reads in a row found nothing.
     idle: u8,
+    /// Whether it was half full since it was last idle.
+    much: bool,
     /// What the pipe holds.
     room: usize,
-    /// How many bytes were read since the last rest.
-    burst: usize,
-    /// How many reads of little there are until it rests again.
-    wakeful: u16,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { last: None, next: Next::Told, idle: 0, room: USUAL, burst: 0, wakeful: 0 }
+        Self { last: None, next: Next::Told, idle: 0, much: false, room: USUAL }
     }
 }
 
@@ -70,6 +67,15 @@ impl Pace {
         self.room
     }
 
+    /// What it should hold: less than a longest rest fills only half of.
+    pub(super) fn wanted_room(&self) -> usize {
+        match self.next {
+            Next::Told => USUAL,
+            Next::Rest(rest) if rest >= LONGEST_REST => self.room,
+            Next::Again | Next::Rest(_) => LARGE,
+        }
+    }
+
     /// That the kernel tells of the pipe from now on.
     pub(super) fn begin_anew(&mut self) {
         *self = Self { room: self.room, ..Self::default() };
@@ -82,31 +88,39 @@ impl Pace {
 
     /// Decides after a read of so many bytes.
     pub(super) fn decide(&mut self, count: usize, now: Time) -> Next {
-        let since = self.last.map_or(Duration::MAX, |last| now.since(last));
-        if count > 0 {
-            self.last = Some(now);
-        }
-        self.idle = if count > 0 { 0 } else { self.idle.saturating_add(1) };
-        self.next = match self.next {
-            Next::Told if since >= REST => Next::Told,
-            Next::Again | Next::Rest if self.idle >= IDLE => Next::Told,
-            Next::Told | Next::Again | Next::Rest => self.busy(count, since),
+        let since = self.last.replace(now).map_or(Duration::MAX, |last| now.since(last));
+        self.much |= count >= self.room / 2;
+        self.next = if count == 0 {
+            self.after_nothing()
+        } else {
+            self.idle = 0;
+            self.after_some(count, since)
         };
         self.next
     }
 
-    /// Where there may be more, or it would be half full in much less than a rest, it does not rest.
-    fn busy(&mut self, count: usize, since: Duration) -> Next {
-        self.burst += count;
-        let half = (self.room / 2) as u128;
-        if count >= USUAL || count as u128 * REST.as_nanos() > 4 * half * since.as_nanos().max(1) {
+    fn after_nothing(&mut self) -> Next {
+        self.idle += 1;
+        if self.idle < if self.much { IDLE_AFTER_MUCH } else { IDLE } {
+            return Next::Rest(LONGEST_REST);
+        }
+        self.begin_anew();
+        Next::Told
+    }
+
+    /// Where there may be more it is read at once, or else when it may be half full.
+    fn after_some(&self, count: usize, since: Duration) -> Next {
+        if count >= USUAL {
             return Next::Again;
         }
-        if std::mem::take(&mut self.burst) >= self.room {
-            self.wakeful = WAKEFUL;
+        if self.next == Next::Told && !self.much && since >= LONGEST_REST {
+            return Next::Told;
         }
-        self.wakeful = self.wakeful.saturating_sub(1);
-        if self.wakeful > 0 && count >= BLOCK { Next::Told } else { Next::Rest }
+        let filling = since.as_nanos() * (self.room / 2) as u128 / count as u128;
+        match Duration::from_nanos(u64::try_from(filling).unwrap_or(u64::MAX)).min(LONGEST_REST) {
+            rest if rest < SHORTEST_REST => Next::Again,
+            rest => Next::Rest(rest),
+        }
     }
 }
 
@@ -114,40 +128,71 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// What is decided after reads of so many bytes, each so many microseconds after the one before it.
-    fn decided(reads: &[(u64, usize)]) -> Vec<Next> {
-        let (mut pace, mut now) = (Pace::default(), Time::from_boot(Duration::from_secs(1)));
+    const TOLD: Next = Next::Told;
+    const AGAIN: Next = Next::Again;
+    const LONGEST: Next = Next::Rest(LONGEST_REST);
+
+    /// What is decided after reads of so many bytes, each so many microseconds after the one before it, and how much the
+    /// pipe is to hold then.
+    fn told(pace: &mut Pace, reads: &[(u64, usize)]) -> Vec<(Next, usize)> {
+        let mut now = Time::from_boot(Duration::from_secs(1));
         let decide = |&(after, count): &(u64, usize)| {
             now += Duration::from_micros(after);
-            pace.decide(count, now)
+            let next = pace.decide(count, now);
+            pace.set_room(pace.wanted_room());
+            (next, pace.room())
         };
         reads.iter().map(decide).collect()
     }
 
+    fn decided(pace: &mut Pace, reads: &[(u64, usize)]) -> Vec<Next> {
+        told(pace, reads).into_iter().map(|(next, _)| next).collect()
+    }
+
+    fn rest(microseconds: u64) -> Next {
+        Next::Rest(Duration::from_micros(microseconds))
+    }
+
     #[test]
     fn lone_lines_are_told_of() {
-        assert_eq!(decided(&[(0, 64), (1000, 64), (5000, 9000), (1_000_000, 64)]), [Next::Told; 4]);
+        let reads = [(0, 64), (1000, 64), (5000, 9000), (1_000_000, 64)];
+        assert_eq!(decided(&mut Pace::default(), &reads), [TOLD; 4]);
     }
 
     #[test]
     fn a_row_of_lines_rests_until_it_is_over() {
         let reads = [(0, 64), (10, 64), (1000, 9000), (1000, 0), (1000, 64), (1000, 0), (1000, 0), (9, 64)];
-        let [rest, told] = [Next::Rest, Next::Told];
-        // The last one comes long after the one before it.
-        assert_eq!(decided(&reads), [told, rest, rest, rest, rest, rest, told, told]);
+        let told = [TOLD, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST, TOLD, TOLD];
+        assert_eq!(decided(&mut Pace::default(), &reads), told);
     }
 
     #[test]
-    fn what_would_fill_the_pipe_does_not_rest() {
-        let reads = [(0, USUAL), (50, USUAL), (900, USUAL), (900, 9000), (500, 60)];
-        let [told, again] = [Next::Told, Next::Again];
-        // After it was full, a block is worth a wake-up; a line isn't.
-        assert_eq!(decided(&reads), [told, again, again, told, Next::Rest]);
+    fn the_rest_ends_when_the_pipe_is_half_full_and_a_short_one_makes_it_larger() {
+        // Slowly; 64, 128 and 1600 MB/s; 64 MB/s again, for which it is large enough.
+        let reads = [(0, USUAL / 2), (5000, 64), (250, 16_000), (250, 32_000), (20, 32_000), (250, 16_000)];
+        let large = [(rest(512), LARGE), (LONGEST, LARGE), (AGAIN, LARGE), (LONGEST, LARGE)];
+        let usual = [(LONGEST, USUAL); 2];
         let mut pace = Pace::default();
-        pace.set_room(LARGE);
-        let now = Time::from_boot(Duration::from_secs(1));
-        pace.decide(1, now);
-        let next = pace.decide(7000, now + Duration::from_micros(45));
-        assert_eq!(next, Next::Rest, "150 MB/s do not fill it in a millisecond");
+        assert_eq!(told(&mut pace, &reads), [&usual[..], &large[..]].concat());
+        let idle = told(&mut pace, &[(1000, 0); IDLE_AFTER_MUCH as usize]);
+        assert_eq!(idle.last(), Some(&(TOLD, USUAL)));
+        assert!(idle[..idle.len() - 1].iter().all(|&idle| idle == (LONGEST, LARGE)));
+    }
+
+    #[test]
+    fn there_may_be_more_where_a_whole_share_was() {
+        let reads = [(0, USUAL), (5000, USUAL), (5000, 64)];
+        assert_eq!(decided(&mut Pace::default(), &reads), [AGAIN, AGAIN, LONGEST]);
+    }
+
+    #[test]
+    fn what_was_idle_after_much_is_as_any_other() {
+        let mut pace = Pace::default();
+        let reads = [&[(0, USUAL)][..], &[(1000, 0); IDLE_AFTER_MUCH as usize]].concat();
+        assert_eq!(decided(&mut pace, &reads).last(), Some(&TOLD));
+        assert_eq!(
+            decided(&mut pace, &[(0, 64), (10, 64), (1000, 0), (1000, 0)]),
+            [TOLD, LONGEST, LONGEST, TOLD]
+        );
     }
 }
