@@ -1,5 +1,6 @@
 //! How fast services get rid of their lines: musterd beside `cat`, s6-log and supervisord, in turn, to /dev/null, to a pipe
-//! and to a file. Judges nothing.
+//! and to a file. Judges nothing. Each cell tells what services got rid of in a second, what carrying a MiB of it cost in
+//! processor time, and the most memory that the carrier had.
 //!
 //! `cargo bench --bench output`, on a machine that does nothing else. Only figures of one run compare.
 
@@ -108,7 +109,7 @@ fn run(options: &Options) -> io::Result<()> {
         println!("output: ignored: {} is not in PATH", carrier.name());
     }
     let names: Vec<_> = there.iter().map(|carrier| carrier.name()).collect();
-    println!("|  | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
+    println!("| MiB/s · ms/MiB · MiB | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
     let seconds = options.seconds;
     let is_row = |name: &str| options.row.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()));
     for services in [1, options.services] {
@@ -144,10 +145,10 @@ fn row(carriers: &[Carrier], load: Load, place: Place) -> io::Result<String> {
         let Figures { rate, cost, memory } = measure(carrier, load, place)?;
         let (rate, cost) = (rate / MEBIBYTE, cost * MEBIBYTE * 1000.0);
         let digits = if rate < 10.0 { 1 } else { 0 };
-        row += &format!(" | {rate:.digits$} MiB/s, {cost:.2} ms/MiB");
+        row += &format!(" | {rate:.digits$} · {cost:.2}");
         // Of what has ended nobody knows it.
         if memory > 0 {
-            row += &format!(", {:.1} MiB", memory as f64 / 1024.0);
+            row += &format!(" · {:.1}", memory as f64 / 1024.0);
         }
     }
     Ok(row)

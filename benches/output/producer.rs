@@ -16,8 +16,8 @@ pub(crate) const BUFFER: usize = 4096;
 /// A line with its newline, in bytes.
 pub(crate) const LINE: usize = 64;
 
-/// `FOLDER SECONDS BYTES PACE NUMBER`, where BYTES are written at once, PACE times a second (0: without a pause): says in FOLDER/ready that it is there, waits for FOLDER/go, and says in FOLDER/done how many
-/// bytes it got rid of.
+/// `FOLDER SECONDS BYTES PACE NUMBER`, where BYTES are written at once, PACE times a second (0: without a pause): says in
+/// FOLDER/ready that it is there, waits for FOLDER/go, and says in FOLDER/done how many bytes it got rid of.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || arguments.next().and_then(|word| word.into_string().ok()).unwrap_or_default();
     let (folder, seconds, bytes, pace, number) = (next(), next(), next(), next(), next());
