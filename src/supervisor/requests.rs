@@ -242,7 +242,8 @@ impl Supervisor {
 
     /// The same, and it is started again.
     pub(super) fn restart_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
-        if self.services[id].state.is_up() {
+        // What it left is of the life that is to end.
+        if self.services[id].is_under_way() {
             self.stop(now, id, reason);
         } else {
             self.start_wanted(now, id, reason);
