@@ -396,7 +396,12 @@ fn a_reload_shows_what_it_changes() {
     say(&["reload", "--json"], &answer(false, &[], &services[1..2], 4));
     let report = r#"/etc/musterd.toml:2:12: cannot use interval \"0s\"\n    2 | x\n      | ^\n"#;
     say(&["reload"], &format!(r#"{{"result":"wrong-configuration","report":"{report}","count":"1 error"}}"#));
+    say(
+        &["reload", "--json"],
+        &format!(r#"{{"result":"wrong-configuration","report":"{report}","count":"1 error"}}"#),
+    );
     say(&["reload"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
+    say(&["reload", "--json"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
     transcript.say(&folder, &["reload", "--help"], None);
     transcript.check("reload");
 }
@@ -412,6 +417,10 @@ fn errors_say_what_to_do() {
         &format!(r#"{{"result":"no-such-service","names":["apach","db"],{known}}}"#),
     );
     say(&["status"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
+    let unknown = format!(r#"{{"result":"no-such-service","names":["apach"],{known}}}"#);
+    for verb in [&["status"][..], &["why"], &["check"], &["logs"], &["events", "-f"]] {
+        say(&[verb, &["--json", "apach"]].concat(), &unknown);
+    }
     say(&["status"], r#"{"result":"poem","lines":[]}"#);
     say(&["status"], r#"{"result":"services","services":[],"protocol":2}"#);
     let told = "cannot understand the request: unknown variant `status`; this is musterd 0.0.9, protocol 1";

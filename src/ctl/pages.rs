@@ -10,6 +10,16 @@ use super::{
 };
 use crate::protocol::{Request, Response};
 
+/// How they are asked for and told.
+pub(super) struct Manner<'a> {
+    /// Whether for ever.
+    pub(super) follow: bool,
+    /// How an answer is shown that is no page.
+    pub(super) form: Form,
+    /// What they hold, for people.
+    pub(super) what: &'a str,
+}
+
 /// Where the next page begins.
 pub(super) struct Next {
     pub(super) names: Vec<String>,
@@ -29,19 +39,19 @@ pub(super) struct Page {
 }
 
 /// Asks by `ask`, beginning with the names of `first`, and has each answer written by `write`, which is told what it comes
-/// after and gives back what is no page; what is left to tell is returned. `what` is written, for people.
+/// after and gives back what is no page; what is left to tell is returned.
 pub(super) fn turn_over(
     place: &Where,
     first: Request,
-    (follow, what): (bool, &str),
+    Manner { follow, form, what }: Manner,
     mut ask: impl FnMut(Next) -> Request,
     mut write: impl FnMut(u64, Response) -> Result<Page, Box<Response>>,
 ) -> Shown {
     let mut conversation = match Conversation::open(place) {
         Ok(conversation) => conversation,
-        Err(failure) => return answer::failed(&failure, Form::Json),
+        Err(failure) => return answer::failed(&failure, form),
     };
-    let names = match with_names(&mut conversation, first, Form::Json) {
+    let names = match with_names(&mut conversation, first, form) {
         Ok(request) => request.names().to_vec(),
         Err(shown) => return shown,
     };
@@ -52,8 +62,8 @@ pub(super) fn turn_over(
         let limit: Option<Duration> = if follows { None } else { Some(STATUS_LIMIT) };
         let page = match conversation.ask(&request, limit).map(|response| write(after, response)) {
             Ok(Ok(page)) => page,
-            Ok(Err(response)) => return answer::show(&request, &response, Form::Json),
-            Err(failure) => return answer::failed(&failure, Form::Json),
+            Ok(Err(response)) => return answer::show(&request, &response, form),
+            Err(failure) => return answer::failed(&failure, form),
         };
         if let Err(error) = page.written {
             return unwritten(what, &error);
