@@ -167,6 +167,11 @@ impl Control {
         !self.asked.is_empty()
     }
 
+    /// Whether the client is still there.
+    pub fn has(&self, client: ClientId) -> bool {
+        self.clients.contains_key(&client.0)
+    }
+
     /// The next client that went, or was dropped, without having been answered, and whose request was taken.
     pub fn next_hang_up(&mut self) -> Option<ClientId> {
         let is_taken = |client: &ClientId| !self.asked.iter().any(|asked| asked.client == *client);

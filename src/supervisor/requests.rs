@@ -70,7 +70,7 @@ impl Supervisor {
         }
         let services = match self.chosen(&request) {
             Ok(services) => services,
-            Err(response) => return self.reply(client, response),
+            Err(response) => return self.reply(client, self.last_events(&request).unwrap_or(response)),
         };
         if let Some(reason) = self.why_not(&request, &services) {
             return self.reply(client, Response::Refused { reason });
