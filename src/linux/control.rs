@@ -70,6 +70,8 @@ pub struct Asked {
     pub client: ClientId,
     /// Who that is.
     pub peer: Peer,
+    /// Whether it may only look.
+    pub observes: bool,
     /// What it asks.
     pub request: Request,
 }
@@ -276,7 +278,8 @@ impl Control {
         match heard {
             Heard::Nothing => {}
             Heard::Request(request) => {
-                self.asked.push_back(Asked { client: ClientId(id), peer: client.peer, request });
+                let (peer, observes) = (client.peer, client.right == Right::Look);
+                self.asked.push_back(Asked { client: ClientId(id), peer, observes, request });
             }
             Heard::End => return self.close(epoll, id),
         }
