@@ -60,7 +60,7 @@ pub enum Request {
         /// Only what came after the answer whose `next` this is.
         #[serde(default)]
         after: u64,
-        /// Where there is nothing: answers when there is.
+        /// Where there is nothing: answers when there is, or when these services were removed: `no-such-service`.
         #[serde(default)]
         follow: bool,
     },
@@ -128,7 +128,7 @@ pub enum Request {
         /// Only lines that came then or later, RFC 3339 in UTC.
         #[serde(default)]
         since: Option<String>,
-        /// Where there is nothing: answers when there is.
+        /// Where there is nothing: answers when there is, or when these services were removed: `no-such-service`.
         #[serde(default)]
         follow: bool,
     },

@@ -305,6 +305,47 @@ fn patterns_become_names() {
     assert_eq!(output.status.code(), Some(4));
 }
 
+/// What comes of a manager that answers so to one who follows two services.
+fn following(arguments: &[&str], answers: &[String]) -> (Vec<String>, Output) {
+    let folder = Folder::new("following");
+    let answers: Vec<Option<String>> = answers.iter().cloned().map(Some).collect();
+    converse_on(folder.ctl(arguments), &folder.socket(), &answers)
+}
+
+fn who_follows_services_that_are_removed_comes_to_an_end() {
+    let gone = |name: &str| format!(r#"{{"result":"no-such-service","names":["{name}"],"known":["mail"]}}"#);
+    let lines = |next: u64| {
+        let line = r#"{"time":"2026-11-21T12:00:00.000000Z","service":"web","stream":"stdout","pid":7,"message":"bye"}"#;
+        format!(r#"{{"result":"lines","lines":[{line}],"next":{next},"more":false}}"#)
+    };
+    let events = |next: u64| {
+        format!(r#"{{"result":"events","version":1,"events":[],"next":{next},"missed":0,"more":false}}"#)
+    };
+    let (asked, output) =
+        following(&["logs", "-f", "web", "db"], &[lines(3), gone("web"), lines(5), gone("db")]);
+    let request = |names: &str, after: u64, follow: bool| {
+        format!(
+            r#"{{"verb":"logs","names":[{names}],"after":{after},"lines":null,"since":null,"follow":{follow}}}"#
+        )
+    };
+    let (both, one) = (r#""web","db""#, r#""db""#);
+    assert_eq!(
+        asked,
+        [request(both, 0, false), request(both, 3, true), request(one, 3, true), request(one, 5, true)]
+    );
+    let words = |output: &Output| String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+    let told = "musterd: service \"web\" was removed\nmusterd: service \"db\" was removed\n";
+    assert_eq!(words(&output), format!("web | bye\nweb | bye\n{told}"));
+    assert_eq!(output.status.code(), Some(0));
+
+    let (_, output) = following(&["events", "-f", "--json", "web"], &[events(3), gone("web")]);
+    assert_eq!(words(&output), "musterd: service \"web\" was removed\n");
+    assert_eq!(output.status.code(), Some(0));
+    // Another one than was asked for: a manager that is not well.
+    let (_, output) = following(&["events", "-f", "web"], &[events(3), gone("db")]);
+    assert_eq!(output.status.code(), Some(4));
+}
+
 fn whose_patience_is_over_is_told_how_far_it_is() {
     let folder = Folder::new("late");
     let stuck = Some(services(&[STUCK]));
@@ -396,7 +437,12 @@ fn a_reload_shows_what_it_changes() {
     say(&["reload", "--json"], &answer(false, &[], &services[1..2], 4));
     let report = r#"/etc/musterd.toml:2:12: cannot use interval \"0s\"\n    2 | x\n      | ^\n"#;
     say(&["reload"], &format!(r#"{{"result":"wrong-configuration","report":"{report}","count":"1 error"}}"#));
+    say(
+        &["reload", "--json"],
+        &format!(r#"{{"result":"wrong-configuration","report":"{report}","count":"1 error"}}"#),
+    );
     say(&["reload"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
+    say(&["reload", "--json"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
     transcript.say(&folder, &["reload", "--help"], None);
     transcript.check("reload");
 }
@@ -412,6 +458,10 @@ fn errors_say_what_to_do() {
         &format!(r#"{{"result":"no-such-service","names":["apach","db"],{known}}}"#),
     );
     say(&["status"], r#"{"result":"refused","reason":"musterd is shutting down"}"#);
+    let unknown = format!(r#"{{"result":"no-such-service","names":["apach"],{known}}}"#);
+    for verb in [&["status"][..], &["why"], &["check"], &["logs"], &["events", "-f"]] {
+        say(&[verb, &["--json", "apach"]].concat(), &unknown);
+    }
     say(&["status"], r#"{"result":"poem","lines":[]}"#);
     say(&["status"], r#"{"result":"services","services":[],"protocol":2}"#);
     let told = "cannot understand the request: unknown variant `status`; this is musterd 0.0.9, protocol 1";
@@ -523,6 +573,11 @@ fn main() {
         ("health_names_what_is_not_well", health_names_what_is_not_well as fn(), false),
         ("commands_show_what_they_touched", commands_show_what_they_touched as fn(), false),
         ("patterns_become_names", patterns_become_names, false),
+        (
+            "who_follows_services_that_are_removed_comes_to_an_end",
+            who_follows_services_that_are_removed_comes_to_an_end,
+            false,
+        ),
         ("whose_patience_is_over_is_told_how_far_it_is", whose_patience_is_over_is_told_how_far_it_is, false),
         ("a_reader_that_has_seen_enough_is_no_error", a_reader_that_has_seen_enough_is_no_error, false),
         ("logs_are_lines_with_marks", logs_are_lines_with_marks as fn(), false),

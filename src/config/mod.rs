@@ -59,6 +59,7 @@ pub use service::{
     Backoff, Check, CheckRule, Command, Guard, Kind, Probe, Ready, ReadyRule, Remedy, Restart, Service,
     StartLimit,
 };
+pub(crate) use shell::MASK;
 pub use surroundings::{
     Capability, Environment, Group, Identity, Inherit, Limit, Template, TemplatePart, Variable,
 };

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 
-use super::{Capability, Environment, Identity, Limit, Logging, Match, Regex, ServiceName};
+use super::{
+    Capability, Environment, Identity, Limit, Logging, Match, Regex, ServiceName,
+    shell::{MASK, masked},
+};
 
 /// One service.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +136,18 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Its leading `VAR=value` words.
     pub environment: Vec<(String, String)>,
+}
+
+impl Command {
+    /// The same without the values of its `VAR=value` words, which may be secrets; those of a shell's text too.
+    pub(crate) fn masked(&self) -> Self {
+        let environment = self.environment.iter().map(|(name, _)| (name.clone(), MASK.to_owned()));
+        let argv = match self.argv.as_slice() {
+            [shell, option, script] if option == "-c" => vec![shell.clone(), option.clone(), masked(script)],
+            argv => argv.to_vec(),
+        };
+        Self { argv, environment: environment.collect() }
+    }
 }
 
 /// What the end of a service means.

@@ -43,6 +43,21 @@ pub(crate) fn with_exec(text: &str) -> String {
     }
 }
 
+/// What stands for a value that is not shown.
+pub(crate) const MASK: &str = "…";
+
+/// The text without the values of words that look like assignments; nothing of a text that only a shell can split.
+pub(crate) fn masked(text: &str) -> String {
+    let Ok(tokens) = split(text, Syntax::Shell) else { return MASK.to_owned() };
+    let mut masked = text.to_owned();
+    for token in tokens.iter().rev().filter(|token| token.kind != Kind::Operator) {
+        if let Some((name, _)) = assignment(&token.text) {
+            masked.replace_range(token.start..token.end, &format!("{name}={MASK}"));
+        }
+    }
+    masked
+}
+
 /// Where `exec` may be put, in bytes.
 fn place_of_exec(text: &str) -> Option<usize> {
     let mut tokens = split(text, Syntax::Shell).ok()?;
@@ -103,6 +118,21 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn values_are_masked_wherever_a_shell_would_assign_them() {
+        for (text, shown) in [
+            ("KEY=geheim exec srv", "KEY=… exec srv"),
+            ("A=1 B='2 3' \"C=4\" srv --key=5 | tee log", "A=… B=… C=… srv --key=5 | tee log"),
+            (
+                "cd /srv && KEY=\"$(cat 'a b')\" exec srv; export OTHER=1",
+                "cd /srv && KEY=… exec srv; export OTHER=…",
+            ),
+            ("KEY='geheim", "…"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+    }
 
     #[test]
     fn the_last_simple_command_is_executed_where_that_is_safe() {

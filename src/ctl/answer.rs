@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    MISUSE, NO_ANSWER, changes, client, detail,
+    MISUSE, NO_ANSWER, changes, client, detail, look,
     table::{self, Look},
     why,
 };
@@ -26,10 +26,17 @@ const LISTED: usize = 10;
 pub(super) enum Form {
     /// For people.
     Table(Look),
-    /// For programs: one array, on one line.
+    /// For programs: one array or object, on one line.
     Json,
     /// For a HEALTHCHECK: what is not as it should be.
     Health,
+}
+
+impl Form {
+    /// As `--json` says.
+    pub(super) fn of(json: bool) -> Self {
+        if json { Form::Json } else { Form::Table(look()) }
+    }
 }
 
 /// What comes of an answer.
@@ -82,24 +89,34 @@ pub(super) fn show(request: &Request, response: &Response, form: Form) -> Shown 
         Response::WrongConfiguration { report, count } => {
             let errors = vec![format!("{}; everything is as it was", printable(count))];
             let report = report.lines().map(|line| printable(line) + "\n").collect();
-            Shown { report, errors, code: MISUSE, ..Shown::default() }
+            Shown { output: refusal(response, form), report, errors, code: MISUSE }
         }
         Response::NoSuchService { names, known } => {
             let errors = names.iter().map(|name| unknown(name, known)).collect();
-            Shown { errors, code: unanswered(form), ..Shown::default() }
+            Shown { output: refusal(response, form), errors, code: unanswered(form), ..Shown::default() }
         }
         Response::Failed { failures } => {
             let told = |Failure { name, reason }: &Failure| {
                 format!("service \"{}\": {}", printable(name), printable(reason))
             };
-            Shown { errors: failures.iter().map(told).collect(), code: NOT_AS_WANTED, ..Shown::default() }
+            let errors = failures.iter().map(told).collect();
+            Shown { output: refusal(response, form), errors, code: NOT_AS_WANTED, ..Shown::default() }
         }
         Response::Refused { reason } => {
             let us = concat!("; this ctl is of musterd ", env!("CARGO_PKG_VERSION"));
             let us = if reason.starts_with(MISUNDERSTOOD) { us } else { "" };
-            let error = format!("refused: {}{us}", printable(reason));
-            Shown { errors: vec![error], code: unanswered(form), ..Shown::default() }
+            let errors = vec![format!("refused: {}{us}", printable(reason))];
+            Shown { output: refusal(response, form), errors, code: unanswered(form), ..Shown::default() }
         }
+    }
+}
+
+/// The answer of a manager that did not do what was asked: people are told on stderr, programs here too.
+fn refusal(response: &Response, form: Form) -> String {
+    match form {
+        // Cannot fail: plain fields and lists of them.
+        Form::Json => serde_json::to_string(response).unwrap_or_default() + "\n",
+        Form::Table(_) | Form::Health => String::new(),
     }
 }
 

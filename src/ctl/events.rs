@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{
-    answer::Shown,
+    answer::{Form, Shown},
     client::Where,
-    pages::{self, Next, Page},
+    pages::{self, Manner, Next, Page},
     why::{told, way},
 };
 use crate::{
@@ -26,7 +26,7 @@ pub(super) struct Options {
     follow: bool,
     /// Print a JSON object a line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl Options {
@@ -47,7 +47,8 @@ struct Line<'a> {
 /// Writes the events that are asked for to `out`; what is left to tell is returned.
 pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Shown {
     let ask = |Next { names, after, follow }| Request::Events { names, after, follow };
-    pages::turn_over(place, options.request(), (options.follow, "events"), ask, |after, response| {
+    let manner = Manner { follow: options.follow, form: Form::of(options.json), what: "events" };
+    pages::turn_over(place, options.request(), manner, ask, |after, response| {
         match response {
             Response::Events { version: _, events, next, missed, more } => {
                 // What was forgotten before the first answer, nobody could have heard.

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::{
-    answer::Shown,
+    answer::{Form, Shown},
     client::Where,
-    pages::{self, Next, Page},
+    pages::{self, Manner, Next, Page},
 };
 use crate::{
     linux::log::wall_clock,
@@ -30,7 +30,7 @@ pub(super) struct Options {
     since: Option<String>,
     /// Print a JSON object a line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl Options {
@@ -59,7 +59,8 @@ pub(super) fn run(place: &Where, options: &Options, out: &mut impl Write) -> Sho
         // The first answer finds where the last lines begin.
         Request::Logs { names, after, lines: lines.take(), since: options.since.clone(), follow }
     };
-    pages::turn_over(place, options.request(), (options.follow, "lines"), ask, |_, response| match response {
+    let manner = Manner { follow: options.follow, form: Form::of(options.json), what: "lines" };
+    pages::turn_over(place, options.request(), manner, ask, |_, response| match response {
         Response::Lines { lines, next, more } => {
             let widths = lines.iter().map(|line| printable(&line.service).chars().count());
             width = widths.chain([width]).max().unwrap_or(0);

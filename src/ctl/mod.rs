@@ -284,25 +284,21 @@ impl Verb {
 
     fn form(&self) -> Form {
         match self {
-            Verb::Status { json: true, .. }
-            | Verb::Why { json: true, .. }
-            | Verb::Events(_)
-            | Verb::Check { json: true, .. }
-            | Verb::Logs(_)
+            Verb::Status { json, .. }
+            | Verb::Why { json, .. }
+            | Verb::Check { json, .. }
+            | Verb::Reload { json, .. }
+            | Verb::Events(events::Options { json, .. })
+            | Verb::Logs(logs::Options { json, .. }) => Form::of(*json),
+            Verb::Health => Form::Health,
+            Verb::Signal { .. }
+            | Verb::Start(_)
+            | Verb::Stop(_)
+            | Verb::Restart(_)
             | Verb::Names
             | Verb::Reopen
             | Verb::LogLevel { .. }
-            | Verb::Shutdown
-            | Verb::Reload { json: true, .. } => Form::Json,
-            Verb::Health => Form::Health,
-            Verb::Status { json: false, .. }
-            | Verb::Why { json: false, .. }
-            | Verb::Check { json: false, .. }
-            | Verb::Reload { json: false, .. }
-            | Verb::Signal { .. }
-            | Verb::Start(_)
-            | Verb::Stop(_)
-            | Verb::Restart(_) => Form::Table(look()),
+            | Verb::Shutdown => Form::of(false),
         }
     }
 }

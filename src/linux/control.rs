@@ -70,6 +70,8 @@ pub struct Asked {
     pub client: ClientId,
     /// Who that is.
     pub peer: Peer,
+    /// Whether it may only look.
+    pub observes: bool,
     /// What it asks.
     pub request: Request,
 }
@@ -165,6 +167,11 @@ impl Control {
     /// Whether there is one.
     pub fn is_asked(&self) -> bool {
         !self.asked.is_empty()
+    }
+
+    /// Whether the client is still there.
+    pub fn has(&self, client: ClientId) -> bool {
+        self.clients.contains_key(&client.0)
     }
 
     /// The next client that went, or was dropped, without having been answered, and whose request was taken.
@@ -271,7 +278,8 @@ impl Control {
         match heard {
             Heard::Nothing => {}
             Heard::Request(request) => {
-                self.asked.push_back(Asked { client: ClientId(id), peer: client.peer, request });
+                let (peer, observes) = (client.peer, client.right == Right::Look);
+                self.asked.push_back(Asked { client: ClientId(id), peer, observes, request });
             }
             Heard::End => return self.close(epoll, id),
         }

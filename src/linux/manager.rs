@@ -451,11 +451,11 @@ impl Manager {
     }
 
     fn serve(&mut self, asked: Asked) {
-        if let Some(response) = self.supervisor.known(self.now, &asked.request) {
+        let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid, observes: asked.observes };
+        if let Some(response) = self.supervisor.known(self.now, caller, &asked.request) {
             return self.answer(asked.client, &response);
         }
-        if let Some(Asked { client, peer, request }) = self.serve_output(asked) {
-            let caller = Caller { uid: peer.uid, pid: peer.pid };
+        if let Some(Asked { client, request, .. }) = self.serve_output(asked) {
             self.feed(Event::Asked { client, caller, request });
             self.look_around();
         }

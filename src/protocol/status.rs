@@ -25,7 +25,8 @@ pub struct Status {
     pub seconds: f64,
     /// When the pause before the next start is over, RFC 3339 in UTC; null but in back-off.
     pub next_start: Option<String>,
-    /// Ends and failed starts in a row, on which the pause before the next start depends.
+    /// Ends and failed starts in a row, on which the pause before the next start depends; none once it has ended for good
+    /// with success.
     #[serde(default)]
     pub failures: u32,
     /// When its health is checked next, RFC 3339 in UTC; null while it is not checked.

@@ -3,11 +3,11 @@
 
 use humantime::format_duration;
 
-use super::{ServiceId, Supervisor, service::Service};
+use super::{ServiceId, Supervisor, service::Service, status::Depth};
 use crate::{
     config::{
-        Check, CheckRule, Command, Destination, Group, Guard, Kind, Limit, Probe, ReadyRule, Remedy, Restart,
-        Service as ServiceConfig, User, quote, resource_name,
+        Check, CheckRule, Command, Destination, Group, Guard, Kind, Limit, MASK, Probe, ReadyRule, Remedy,
+        Restart, Service as ServiceConfig, User, quote, resource_name,
     },
     protocol::Fact,
     text::size,
@@ -33,12 +33,12 @@ impl Facts {
 }
 
 impl Supervisor {
-    pub(super) fn detail(&self, id: ServiceId) -> Vec<Fact> {
+    pub(super) fn detail(&self, id: ServiceId, depth: Depth) -> Vec<Fact> {
         let service = &self.services[id];
         let config = &service.config;
         let mut facts = Facts::default();
         facts.add_some("found", service.main().map(|main| main.found.to_string()));
-        facts.add("start", line(&config.start));
+        facts.add("start", line(&config.start, depth));
         facts.add("match", config.matching.to_string());
         facts.add_some("directory", config.directory.as_ref().map(|path| path.display().to_string()));
         facts.add_some("user", config.identity.user.as_ref().map(user));
@@ -51,10 +51,10 @@ impl Supervisor {
         let named = service.after.iter().map(|&id| self.services[id].with_state());
         facts.add_list("after", named.chain(config.after_addresses.iter().cloned()));
         facts.add_list("needed by", service.dependents.iter().map(|&id| self.services[id].with_state()));
-        facts.add_some("ready", ready(config));
-        facts.add_some("check", config.check.as_ref().map(check));
+        facts.add_some("ready", ready(config, depth));
+        facts.add_some("check", config.check.as_ref().map(|rule| check(rule, depth)));
         facts.add("restart", restart(config));
-        facts.add("stop", stop(config));
+        facts.add("stop", stop(config, depth));
         facts.add("interval", format_duration(config.interval).to_string());
         facts.0
     }
@@ -67,9 +67,14 @@ impl Service {
 }
 
 /// The command as somebody would type it.
-fn line(command: &Command) -> String {
-    let variables = command.environment.iter().map(|(name, value)| format!("{name}={}", quote(value)));
-    variables.chain(command.argv.iter().map(|word| quote(word))).collect::<Vec<_>>().join(" ")
+fn line(command: &Command, depth: Depth) -> String {
+    let masked = command.masked();
+    let Command { argv, environment } = if depth == Depth::Masked { &masked } else { command };
+    let variables = environment.iter().map(|(name, value)| match value.as_str() {
+        MASK => format!("{name}={MASK}"),
+        value => format!("{name}={}", quote(value)),
+    });
+    variables.chain(argv.iter().map(|word| quote(word))).collect::<Vec<_>>().join(" ")
 }
 
 fn user(user: &User) -> String {
@@ -123,10 +128,10 @@ fn log(config: &ServiceConfig) -> String {
     if stdout == stderr { stdout } else { format!("{stdout}, stderr {stderr}") }
 }
 
-fn ready(config: &ServiceConfig) -> Option<String> {
+fn ready(config: &ServiceConfig, depth: Depth) -> Option<String> {
     let rule = match &config.ready.rule {
         ReadyRule::Started => return None,
-        ReadyRule::Probe(rule) => probe(rule),
+        ReadyRule::Probe(rule) => probe(rule, depth),
         ReadyRule::Log(regex) => format!("a line of its output with {:?}", regex.as_str()),
         ReadyRule::Notify => "READY=1".to_owned(),
         ReadyRule::Delay(delay) => return Some(format!("{} after its start", format_duration(*delay))),
@@ -134,18 +139,18 @@ fn ready(config: &ServiceConfig) -> Option<String> {
     Some(format!("{rule}, within {}", format_duration(config.ready.timeout)))
 }
 
-fn check(check: &Check) -> String {
+fn check(check: &Check, depth: Depth) -> String {
     let rule = match &check.rule {
-        CheckRule::Probe(rule) => format!("{} every {}", probe(rule), format_duration(check.every)),
+        CheckRule::Probe(rule) => format!("{} every {}", probe(rule, depth), format_duration(check.every)),
         CheckRule::Notify => format!("WATCHDOG=1 every {}", format_duration(check.every)),
     };
     let times = if check.retries == 1 { "once".to_owned() } else { format!("{} times", check.retries) };
     format!("{rule}; failed {times}: {}", remedy(check.on_failure))
 }
 
-fn probe(probe: &Probe) -> String {
+fn probe(probe: &Probe, depth: Depth) -> String {
     match probe {
-        Probe::Exec(command) => line(command),
+        Probe::Exec(command) => line(command, depth),
         Probe::Address(address) => address.clone(),
     }
 }
@@ -164,7 +169,8 @@ fn restart(config: &ServiceConfig) -> String {
     format!("{policy}{}{essential}", limit.unwrap_or_default())
 }
 
-fn stop(config: &ServiceConfig) -> String {
-    let how = config.stop.as_ref().map_or_else(|| config.stop_signal.to_string(), line);
+fn stop(config: &ServiceConfig, depth: Depth) -> String {
+    let how =
+        config.stop.as_ref().map_or_else(|| config.stop_signal.to_string(), |command| line(command, depth));
     format!("{how}, killed after {}", format_duration(config.stop_timeout))
 }

@@ -23,6 +23,8 @@ pub struct Caller {
     pub uid: u32,
     /// Its PID; 0 where it lies outside musterd's PID namespace.
     pub pid: Pid,
+    /// Whether it may only look: what may be a secret is not shown to it.
+    pub observes: bool,
 }
 
 impl fmt::Display for Caller {

@@ -98,7 +98,8 @@ impl Supervisor {
             let at = (now + ran.max(FIRST_LOOK)).min(until);
             let gone =
                 Gone { session: gone.session.filter(|&session| is_left(session, gone, table)), ..gone };
-            let seek = Seek { gone: Some(gone), needs_table: true, later: Some(Later { at, left }) };
+            let is_own = left.iter().all(|process| others.contains(process));
+            let seek = Seek { gone: Some(gone), needs_table: true, later: Some(Later { at, left, is_own }) };
             self.set(now, id, State::Seeking(seek), Reason::Pidfile { starter, path });
             return true;
         }

@@ -104,9 +104,12 @@ impl Supervisor {
 
     /// The service is not started again.
     fn end_for_good(&mut self, now: Time, id: ServiceId, state: State, limit: Option<StartLimit>) {
-        let service = &self.services[id];
+        let service = &mut self.services[id];
         let reason = match &service.cause {
             Some(Cause::Ended(gone)) if matches!(state, State::Exited) => {
+                if is_success(&service.config, gone.exit) {
+                    service.failures = 0;
+                }
                 Reason::Over { gone: *gone, policy: words(&service.config, *gone) }
             }
             Some(_) | None => Reason::GivenUp { cause: service.cause_text(), limit },

@@ -295,10 +295,10 @@ impl Supervisor {
         self.looking.remove(&id);
         self.turns.remove(&id);
         self.turns.values_mut().for_each(|turn| turn.forget(id));
+        self.end_story(id);
         self.services.remove(id);
         self.waiters.iter_mut().for_each(|waiter| waiter.forget(id));
         self.measuring.forget(id);
-        self.chronicle.forget(id);
         let mut freed = Vec::new();
         for other in self.services.ids() {
             let service = &mut self.services[other];

@@ -44,13 +44,13 @@ impl Waiter {
 impl Supervisor {
     /// The answer to a question for what is known already, which changes nothing and needs no step: there may be thousands
     /// a second. `None`: another request, to be stepped.
-    pub fn known(&self, now: Time, request: &Request) -> Option<Response> {
+    pub fn known(&self, now: Time, caller: Caller, request: &Request) -> Option<Response> {
         let Request::Status { measured, detail, .. } = request else { return None };
         if *measured && !self.is_measured(now) {
             return None;
         }
-        let told =
-            self.chosen(request).map(|services| self.statuses(now, &services, Depth::of(*measured, *detail)));
+        let depth = Depth::of(*measured, *detail, caller);
+        let told = self.chosen(request).map(|services| self.statuses(now, &services, depth));
         Some(told.unwrap_or_else(|refusal| refusal))
     }
 
@@ -65,12 +65,12 @@ impl Supervisor {
     }
 
     pub(super) fn asked(&mut self, now: Time, client: ClientId, caller: Caller, request: Request) {
-        if let Some(response) = self.known(now, &request) {
+        if let Some(response) = self.known(now, caller, &request) {
             return self.reply(client, response);
         }
         let services = match self.chosen(&request) {
             Ok(services) => services,
-            Err(response) => return self.reply(client, response),
+            Err(response) => return self.reply(client, self.last_events(&request).unwrap_or(response)),
         };
         if let Some(reason) = self.why_not(&request, &services) {
             return self.reply(client, Response::Refused { reason });
@@ -78,7 +78,7 @@ impl Supervisor {
         let deeds = || Awaited::Deeds { pending: services.clone(), failures: Vec::new() };
         let (awaited, waits) = match request {
             Request::Status { measured, detail, .. } => {
-                return self.asked_measured(now, client, services, Depth::of(measured, detail));
+                return self.asked_measured(now, client, services, Depth::of(measured, detail, caller));
             }
             Request::Why { .. } => {
                 let response = match services.as_slice() {
@@ -242,7 +242,8 @@ impl Supervisor {
 
     /// The same, and it is started again.
     pub(super) fn restart_wanted(&mut self, now: Time, id: ServiceId, reason: Reason) {
-        if self.services[id].state.is_up() {
+        // What it left is of the life that is to end.
+        if self.services[id].is_under_way() {
             self.stop(now, id, reason);
         } else {
             self.start_wanted(now, id, reason);

@@ -135,6 +135,8 @@ pub(super) struct Later {
     pub(super) at: Time,
     /// What lives: the look comes earlier when one of these ends.
     pub(super) left: Vec<ProcessId>,
+    /// Whether all of it is certainly the service's.
+    pub(super) is_own: bool,
 }
 
 /// The main process.

@@ -1,7 +1,7 @@
 //! What clients are told of the services: puts into words what is known. Changes nothing.
 
 use super::{
-    Probing, ServiceId, Supervisor,
+    Caller, Probing, ServiceId, Supervisor,
     probe::ProbeRun,
     service::Service,
     state::{Goal, Reason, State},
@@ -17,13 +17,16 @@ use crate::{
 pub(super) enum Depth {
     State,
     History,
+    /// Everything but values that may be secrets.
+    Masked,
     Everything,
 }
 
 impl Depth {
     /// What a request asks for.
-    pub(super) fn of(measured: bool, detail: bool) -> Self {
+    pub(super) fn of(measured: bool, detail: bool, caller: Caller) -> Self {
         match (measured, detail) {
+            (_, true) if caller.observes => Depth::Masked,
             (_, true) => Depth::Everything,
             (true, false) => Depth::History,
             (false, false) => Depth::State,
@@ -62,7 +65,7 @@ impl Supervisor {
             health: self.health(service),
             usage: service.measured.as_ref().filter(|_| service.main().is_some()).map(Measured::words),
             last_exits: if depth >= Depth::History { self.last_exits(id) } else { Vec::new() },
-            detail: if depth == Depth::Everything { self.detail(id) } else { Vec::new() },
+            detail: if depth >= Depth::Masked { self.detail(id, depth) } else { Vec::new() },
         }
     }
 

@@ -4,11 +4,13 @@
 
 use std::collections::VecDeque;
 
-use super::{Action, Caller, ClientId, ServiceId, Supervisor, state::Reason, status::Depth};
+use super::{
+    Action, Caller, ClientId, ServiceId, Supervisor, service::Service, state::Reason, status::Depth,
+};
 use crate::{
-    config::LogLevel,
+    config::{LogLevel, Service as ServiceConfig, ServiceName},
     process::{Exit, Pid},
-    protocol::{EVENTS_VERSION, ExitWords, Happening, LastExit, Response, StateName, What},
+    protocol::{EVENTS_VERSION, ExitWords, Happening, LastExit, Request, Response, StateName, What},
     time::Time,
 };
 
@@ -31,6 +33,9 @@ struct Entry {
     pid: Option<Pid>,
     what: Tale,
 }
+
+/// An entry, and whose it is; `None`: musterd's own.
+type Told<'a> = (Option<&'a ServiceName>, &'a Entry);
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -78,6 +83,8 @@ pub(super) struct Chronicle {
     /// The last number that was given.
     last: u64,
     own: Story,
+    /// The last of services that were removed, with their names: who followed one may not have asked for them yet.
+    departed: VecDeque<(ServiceName, Entry)>,
     followers: Vec<Follower>,
 }
 
@@ -89,15 +96,6 @@ struct Follower {
     after: u64,
     /// Up to this number there is nothing for it.
     seen: u64,
-}
-
-impl Chronicle {
-    /// The service is no more.
-    pub(super) fn forget(&mut self, id: ServiceId) {
-        for services in self.followers.iter_mut().filter_map(|follower| follower.services.as_mut()) {
-            services.retain(|&service| service != id);
-        }
-    }
 }
 
 impl Supervisor {
@@ -113,10 +111,10 @@ impl Supervisor {
 
     /// The story of one service, with its state.
     pub(super) fn story(&self, now: Time, id: ServiceId) -> Response {
-        let story = &self.services[id].story;
+        let Service { story, config: ServiceConfig { name, .. }, .. } = &self.services[id];
         Response::Story {
             service: Box::new(self.status(now, id, Depth::History)),
-            events: story.entries.iter().map(|entry| self.happening(Some(id), entry)).collect(),
+            events: story.entries.iter().map(|entry| self.happening((Some(name), entry))).collect(),
             forgotten: story.forgotten,
         }
     }
@@ -135,7 +133,7 @@ impl Supervisor {
             self.chronicle.followers.push(Follower { client, services, after, seen });
             return;
         }
-        let response = self.events(services.as_deref(), after);
+        let response = self.events(services.as_deref(), |_| false, after);
         self.actions.push(Action::Reply { client, response });
     }
 
@@ -144,13 +142,49 @@ impl Supervisor {
         for mut follower in std::mem::take(&mut self.chronicle.followers) {
             let is_old = follower.seen == self.chronicle.last;
             if !is_old && self.is_news(follower.services.as_deref(), follower.seen) {
-                let response = self.events(follower.services.as_deref(), follower.after);
+                let response = self.events(follower.services.as_deref(), |_| false, follower.after);
                 self.actions.push(Action::Reply { client: follower.client, response });
             } else {
                 follower.seen = self.chronicle.last;
                 self.chronicle.followers.push(follower);
             }
         }
+    }
+
+    /// The service is about to be no more: who followed nothing else is told so.
+    pub(super) fn end_story(&mut self, id: ServiceId) {
+        let name = self.services[id].config.name.clone();
+        let entries = std::mem::take(&mut self.services[id].story.entries);
+        let departed = &mut self.chronicle.departed;
+        departed.extend(entries.into_iter().map(|entry| (name.clone(), entry)));
+        departed.drain(..departed.len().saturating_sub(KEPT));
+        let leaves = |services: &mut Vec<ServiceId>| {
+            services.retain(|&service| service != id);
+            services.is_empty()
+        };
+        let ended: Vec<Follower> = self
+            .chronicle
+            .followers
+            .extract_if(.., |follower| follower.services.as_mut().is_some_and(leaves))
+            .collect();
+        for Follower { client, .. } in ended {
+            let others = self.services.ids().filter(|&other| other != id);
+            let known = others.map(|other| self.services[other].config.name.to_string()).collect();
+            let response = Response::NoSuchService { names: vec![name.to_string()], known };
+            self.actions.push(Action::Reply { client, response });
+        }
+    }
+
+    /// What one who follows services of these names has not heard of those that were removed; and of the others.
+    pub(super) fn last_events(&self, request: &Request) -> Option<Response> {
+        let Request::Events { names, after: after @ 1.., .. } = request else { return None };
+        let is_named = |name: &ServiceName| names.iter().any(|other| *other == name.as_str());
+        let mut departed = self.departed_after(*after);
+        if !departed.any(|(name, _)| name.is_some_and(is_named)) {
+            return None;
+        }
+        let services = self.services.ids().filter(|&id| is_named(&self.services[id].config.name));
+        Some(self.events(Some(&services.collect::<Vec<_>>()), is_named, *after))
     }
 
     /// Nobody is there to be told.
@@ -165,9 +199,18 @@ impl Supervisor {
         }
     }
 
-    fn events(&self, services: Option<&[ServiceId]>, after: u64) -> Response {
-        let mut found: Vec<(Option<ServiceId>, &Entry)> = match services {
-            Some(services) => services.iter().flat_map(|&id| self.entries_after(Some(id), after)).collect(),
+    /// Of these services and of those that have `departed`, or (`None`) of everything.
+    fn events(
+        &self,
+        services: Option<&[ServiceId]>,
+        departed: impl Fn(&ServiceName) -> bool,
+        after: u64,
+    ) -> Response {
+        let mut found: Vec<Told> = match services {
+            Some(services) => {
+                let left = self.departed_after(after).filter(|(name, _)| name.is_some_and(&departed));
+                services.iter().flat_map(|&id| self.entries_after(id, after)).chain(left).collect()
+            }
             None => self.everybody_after(after).collect(),
         };
         found.sort_unstable_by_key(|(_, entry)| entry.number);
@@ -178,25 +221,27 @@ impl Supervisor {
         let known = self.everybody_after(after).filter(|(_, entry)| entry.number <= next).count();
         Response::Events {
             version: EVENTS_VERSION,
-            events: found.into_iter().map(|(id, entry)| self.happening(id, entry)).collect(),
+            events: found.into_iter().map(|told| self.happening(told)).collect(),
             next,
             missed: next.saturating_sub(after).saturating_sub(known as u64),
             more,
         }
     }
 
-    fn everybody_after(&self, after: u64) -> impl Iterator<Item = (Option<ServiceId>, &Entry)> {
-        let services = self.services.ids().map(Some).chain([None]);
-        services.flat_map(move |id| self.entries_after(id, after))
+    fn everybody_after(&self, after: u64) -> impl Iterator<Item = Told<'_>> {
+        let services = self.services.ids().flat_map(move |id| self.entries_after(id, after));
+        let own = self.chronicle.own.after(after).map(|entry| (None, entry));
+        services.chain(self.departed_after(after)).chain(own)
     }
 
-    fn entries_after(
-        &self,
-        id: Option<ServiceId>,
-        after: u64,
-    ) -> impl Iterator<Item = (Option<ServiceId>, &Entry)> {
-        let story = id.map_or(&self.chronicle.own, |id| &self.services[id].story);
-        story.after(after).map(move |entry| (id, entry))
+    fn entries_after(&self, id: ServiceId, after: u64) -> impl Iterator<Item = Told<'_>> {
+        let Service { story, config: ServiceConfig { name, .. }, .. } = &self.services[id];
+        story.after(after).map(move |entry| (Some(name), entry))
+    }
+
+    fn departed_after(&self, after: u64) -> impl Iterator<Item = Told<'_>> {
+        let entries = self.chronicle.departed.iter().map(|(name, entry)| (Some(name), entry));
+        entries.filter(move |(_, entry)| entry.number > after)
     }
 
     /// The last ends of a service's main process, the latest first.
@@ -215,11 +260,11 @@ impl Supervisor {
             .collect()
     }
 
-    fn happening(&self, id: Option<ServiceId>, entry: &Entry) -> Happening {
+    fn happening(&self, (name, entry): Told<'_>) -> Happening {
         Happening {
             number: entry.number,
             time: self.wall_clock_to_milliseconds(entry.at),
-            service: id.map(|id| self.services[id].config.name.to_string()),
+            service: name.map(ServiceName::to_string),
             pid: entry.pid,
             what: match &entry.what {
                 Tale::State { from, to, reason } => {

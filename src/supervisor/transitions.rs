@@ -58,7 +58,8 @@ pub const TRANSITIONS: &[(Stage, Stage, &str)] = {
         (
             Seeking,
             Stopping,
-            "a look shows what it left and must go first; or it is not wanted, and may have left something",
+            "a look shows what it left and must go first; or it is not wanted or to be restarted, and may have left \
+             something",
         ),
         (Seeking, Spawning, "a look shows nothing"),
         (Seeking, Waiting, "a look shows nothing, and what it comes after is not ready"),

@@ -2,7 +2,8 @@
 
 use super::{
     ServiceId, Supervisor,
-    state::{Goal, Reason, State},
+    service::Service,
+    state::{Goal, Later, Reason, Seek, State},
 };
 use crate::time::Time;
 
@@ -62,11 +63,22 @@ impl Supervisor {
 
     /// Whether nothing of it runs that others could need, or nobody needs it any more.
     fn is_due(&self, id: ServiceId, behind: &[ServiceId]) -> bool {
-        !self.services[id].state.is_up() || !behind.iter().any(|&other| self.is_ending(other))
+        let is_needed =
+            || self.services[id].state.is_up() && behind.iter().any(|&other| self.is_ending(other));
+        !self.services[id].may_have_left_unknown() && !is_needed()
     }
 
     fn is_ending(&self, id: ServiceId) -> bool {
         // What is spawned heeds the goal at once.
         matches!(self.services[id].state, State::Stopping(_) | State::Spawning) || self.has_turn(id)
+    }
+}
+
+impl Service {
+    /// Whether it is wanted, and what its last process may have left cannot be told from strangers before a look, or its
+    /// pidfile, shows it: what is started beside that would be a second one.
+    fn may_have_left_unknown(&self) -> bool {
+        let State::Seeking(Seek { gone: Some(_), later, .. }) = &self.state else { return false };
+        self.goal == Goal::Up && !matches!(later, Some(Later { is_own: true, .. }))
     }
 }

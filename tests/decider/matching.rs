@@ -140,6 +140,45 @@ fn a_stop_while_the_pidfile_is_awaited_ends_the_daemon() {
     assert!(sim.kernel.processes.is_empty());
 }
 
+/// A daemon that only its pidfile tells from strangers, and that is there once it is stopped, would be a second one.
+#[test]
+fn a_change_while_the_pidfile_is_awaited_restarts_what_it_names() {
+    let mut sim = Sim::start(Setup::new(vec![app()]), |_| {});
+    sim.program("app", start_app(3_000));
+    sim.run_seconds(1);
+    sim.program("app", start_app(100));
+    sim.reconfigure(vec![Service { nice: Some(5), ..app() }], |_| true, |_| {});
+    sim.run_seconds(9);
+    assert_story(&sim, "pidfile-reload");
+    assert_eq!(sim.kernel.processes.len(), 1, "the new daemon alone");
+}
+
+#[test]
+fn a_change_while_a_pidfile_that_never_comes_is_awaited_counts_for_the_next_start() {
+    let mut sim = Sim::start(Setup::new(vec![app()]), |_| {});
+    sim.program("app", start(daemon().exits(4_000, 1)));
+    sim.run_seconds(1);
+    sim.program("app", start_app(100));
+    sim.reconfigure(vec![Service { nice: Some(5), ..app() }], |_| true, |_| {});
+    sim.restart("app");
+    sim.run_seconds(9);
+    assert_story(&sim, "pidfile-reload-dies");
+}
+
+/// What bears its mark needs no pidfile to be told from strangers.
+#[test]
+fn a_restart_while_the_pidfile_is_awaited_ends_the_daemon_that_is_known() {
+    let mut sim = Sim::start(Setup::new(vec![app()]), |_| {});
+    let image = Image::new("/opt/java").in_own_session().on(SIGTERM, 10, Op::Exit(0));
+    sim.program("app", start(image));
+    sim.run_seconds(1);
+    sim.program("app", start_app(100));
+    sim.restart("app");
+    sim.run_seconds(1);
+    assert_story(&sim, "pidfile-restart");
+    assert_eq!(sim.kernel.processes.len(), 1, "the new daemon alone");
+}
+
 /// A container that was restarted keeps its files: the pidfile in its layer names a PID that is another's now.
 #[test]
 fn a_stale_pidfile_that_names_a_recycled_pid_fools_nobody() {

@@ -53,8 +53,10 @@ fn restart_on_failure_heeds_the_exit_codes_of_success() {
     sim.program("web", ending("web", 1_000, 1));
     sim.run_for(Duration::from_millis(1_500));
     sim.program("web", ending("web", 1_000, 7));
+    assert_eq!(sim.status("web").failures, 1);
     sim.run_seconds(100);
     assert_eq!(sim.status("web").state, StateName::Exited);
+    assert_eq!(sim.status("web").failures, 0, "7 is a success");
     assert_story(&sim, "restart-on-failure");
 }
 
@@ -149,8 +151,10 @@ fn a_task_runs_until_it_succeeds_and_then_what_comes_after_it() {
     sim.run_for(Duration::from_millis(600));
     assert_eq!(sim.status("web").reason, "waits for migrate");
     sim.program("migrate", ending("migrate", 500, 0));
+    assert_eq!(sim.status("migrate").failures, 1);
     sim.run_seconds(100);
     assert_eq!(sim.status("migrate").state, StateName::Exited);
+    assert_eq!(sim.status("migrate").failures, 0, "a success is none, and forgives those before");
     assert_eq!(sim.status("web").state, StateName::Running);
     assert_story(&sim, "task");
 }
@@ -180,6 +184,7 @@ fn a_failed_task_keeps_what_comes_after_it_waiting_and_tells_why() {
     let web = sim.status("web");
     assert_eq!(web.state, StateName::Waiting);
     assert_eq!(web.reason, "waits for migrate, which failed: main process 10 exited 4");
+    assert_eq!(sim.status("migrate").failures, 1);
     sim.program("migrate", ending("migrate", 500, 0));
     sim.start_again("migrate");
     sim.run_seconds(1);

@@ -37,7 +37,7 @@ const NOBODY: ClientId = ClientId(0);
 const CURIOUS: u64 = 1_000_000;
 
 /// Whose all clients are.
-const CALLER: Caller = Caller { uid: 0, pid: 99 };
+const CALLER: Caller = Caller { uid: 0, pid: 99, observes: false };
 
 /// What musterd is given and what it meets.
 pub(crate) struct Setup {

@@ -250,3 +250,51 @@ fn an_end_that_is_heard_of_twice_is_told_once() {
     let is_end = |event: &&Happening| matches!(event.what, What::Exit(_));
     assert_eq!(story.iter().filter(is_end).count(), 1);
 }
+
+#[test]
+fn who_follows_a_service_that_is_removed_hears_its_end_and_that_it_is_gone() {
+    let mut sim = start(vec![service("web", "/srv/web"), service("db", "/srv/db")]);
+    let all = events(&mut sim, &["web"], 0, false).unwrap();
+    assert!(events(&mut sim, &["web"], all.next, true).is_none(), "it waits");
+    assert!(events(&mut sim, &["web", "db"], all.next, true).is_none(), "it waits");
+    sim.reconfigure(vec![service("db", "/srv/db")], |_| true, |_| {});
+    sim.run_seconds(1);
+    let is_gone = |response: &Response| {
+        let name = ["web".to_owned()];
+        matches!(response, Response::NoSuchService { names, known } if *names == name && *known == ["db"])
+    };
+    // Both were answered when it began to stop, and now ask again for the rest.
+    let [Response::Events { next, .. }, Response::Events { .. }] = &sim.heard[..] else {
+        panic!("{:?}", sim.heard)
+    };
+    let next = *next;
+    sim.heard.clear();
+    for names in [&["web"][..], &["web", "db"], &[]] {
+        let told = events(&mut sim, names, next, true).unwrap();
+        let told = words(&told.events);
+        assert!(told[0].starts_with("web 10 exit Some(0)"), "{told:?}");
+        let last = "web stopping → stopped by Configuration: the configuration has it no more; main process 10 exited 0";
+        assert!(told.iter().any(|told| told == last), "{told:?}");
+    }
+    let next = events(&mut sim, &["web"], next, true).unwrap().next;
+    assert!(events(&mut sim, &["db"], next, true).is_none(), "it waits for the other one");
+    sim.wonder(Request::Events { names: vec!["web".to_owned()], after: next, follow: true });
+    assert!(sim.heard.pop().as_ref().is_some_and(is_gone), "{:?}", sim.heard);
+}
+
+#[test]
+fn who_waits_for_a_service_that_is_removed_is_told_so() {
+    let mut sim = start(vec![service("web", "/srv/web"), service("db", "/srv/db")]);
+    sim.stop("web");
+    sim.run_seconds(1);
+    let all = events(&mut sim, &["web"], 0, false).unwrap();
+    for names in [&["web"][..], &["web", "db"], &[]] {
+        assert!(events(&mut sim, names, all.next, true).is_none(), "it waits");
+    }
+    sim.reconfigure(vec![service("db", "/srv/db")], |_| true, |_| {});
+    sim.run_seconds(1);
+    let is_gone = |response: &&Response| matches!(response, Response::NoSuchService { .. });
+    assert_eq!(sim.heard.iter().filter(is_gone).count(), 1, "{:?}", sim.heard);
+    let own = |response: &&Response| matches!(response, Response::Events { .. });
+    assert_eq!(sim.heard.iter().filter(own).count(), 1, "musterd's own for who follows all: {:?}", sim.heard);
+}

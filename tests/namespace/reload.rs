@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_wrong_configuration_changes_nothing", a_wrong_configuration_changes_nothing),
     ("a_reload_leads_output_elsewhere", a_reload_leads_output_elsewhere),
     ("what_a_reload_brings_and_removes_takes_no_descriptors", what_a_reload_brings_and_removes),
+    ("who_follows_a_service_that_is_removed_comes_to_its_end", who_follows_a_service_that_is_removed),
     ("a_plan_tells_what_then_happens", a_plan_tells_what_then_happens),
 ];
 
@@ -150,6 +151,55 @@ fn what_a_reload_brings_and_removes() {
     let before = descriptors();
     (0..5).for_each(|_| round());
     wait("descriptors are given back", || (descriptors() <= before).then_some(()));
+}
+
+fn who_follows_a_service_that_is_removed() {
+    let folder = Folder::new("reload-follow");
+    let alpha = folder.sleeper("alpha");
+    let talker = folder.script("talker", "trap 'echo last word; exit' TERM; echo up; sleep infinity & wait");
+    let one = format!("[services.alpha]\nstart = '{alpha} infinity'\n");
+    let two = format!("{one}[services.talker]\nstart = '{talker}'\n");
+    let config = folder.config(&two);
+    let machine = Machine::start(folder, &["-c", &config]);
+    let followers = [
+        ("lines", "logs -f talker"),
+        ("both", "logs -f alpha talker"),
+        ("all", "logs -f"),
+        ("events", "events -f talker"),
+    ];
+    machine.wait_running("talker");
+    wait("there is a line", || text(&machine.ctl(&["logs", "talker"])).contains("| up\n").then_some(()));
+    for (name, words) in followers {
+        let out = machine.folder.path(name);
+        let script =
+            format!("({MUSTERD} ctl {words} >{out} 2>{out}.told; echo $? >{out}.code) >{out}.rest 2>&1 &");
+        machine.inside(&["sh", "-c", &script]);
+        wait("it follows", || (!machine.folder.lines(name).is_empty()).then_some(()));
+    }
+    machine.folder.config(&one);
+    machine.ctl(&["reload"]);
+    let ends = |name: &str| {
+        let code = wait("it ends", || machine.folder.lines(&format!("{name}.code")).pop());
+        (code, machine.folder.lines(&format!("{name}.told")))
+    };
+    let removed = vec!["musterd: service \"talker\" was removed".to_owned()];
+    assert_eq!(ends("lines"), ("0".to_owned(), removed.clone()));
+    assert_eq!(ends("events"), ("0".to_owned(), removed));
+    let lines = machine.folder.lines("lines");
+    let last: Vec<&str> = lines.iter().rev().take(2).map(String::as_str).collect();
+    assert!(last[0].contains("stopped: main process") && last[1] == "talker | last word", "{lines:?}");
+    let last = machine.folder.lines("events").pop().expect("an event");
+    assert!(last.contains("talker: stopping → stopped"), "{last}");
+
+    machine.ctl(&["restart", "alpha"]);
+    for name in ["both", "all"] {
+        wait("it goes on", || {
+            let lines = machine.folder.lines(name);
+            let word = lines.iter().position(|line| line.ends_with("| last word"))?;
+            lines[word..].iter().any(|line| line.contains("asked by ctl restart")).then_some(())
+        });
+        assert!(machine.folder.lines(&format!("{name}.code")).is_empty(), "{name} goes on");
+    }
 }
 
 fn a_plan_tells_what_then_happens() {

@@ -6,20 +6,30 @@ use crate::{
         control::{Asked, Control},
         output::Wanted,
     },
-    protocol::{Request, Response},
+    protocol::{LogLine, Request, Response},
     supervisor::{ClientId, Notice, ServiceId},
 };
 
-/// Clients that wait for lines.
+/// The last lines of services that were removed wait for clients that are about to ask for them: not more than so many
+/// bytes of them all.
+const MAX_LAST: usize = 1024 * 1024;
+
+/// Clients that read lines page by page.
 #[derive(Debug, Default)]
 pub(super) struct Followers(Vec<Follower>);
 
-/// A client that waits for lines of services, which may have none yet.
+/// A client that waits for lines of services, which may have none yet, or has got some and may ask for more.
 #[derive(Debug)]
 struct Follower {
     client: ClientId,
+    /// What it asked last.
+    request: Request,
     services: Vec<ServiceId>,
+    /// It knows all lines up to this number.
     after: u64,
+    waits: bool,
+    /// The last lines of services that were removed while it did not wait.
+    last: Vec<LogLine>,
 }
 
 impl Followers {
@@ -27,13 +37,25 @@ impl Followers {
     pub(super) fn hung_up(&mut self, client: ClientId) {
         self.0.retain(|follower| follower.client != client);
     }
+
+    /// Gives out what was kept for a client that asks for what comes after this number.
+    fn take_last(&mut self, client: ClientId, after: u64) -> Option<Vec<LogLine>> {
+        let of_client = |follower: &&mut Follower| follower.client == client && follower.after == after;
+        let last = std::mem::take(&mut self.0.iter_mut().find(of_client)?.last);
+        Some(last).filter(|last| !last.is_empty())
+    }
+
+    fn has_room_for(&self, lines: &[LogLine]) -> bool {
+        let kept = self.0.iter().flat_map(|follower| &follower.last);
+        kept.chain(lines).map(|line| line.message.len()).sum::<usize>() <= MAX_LAST
+    }
 }
 
 impl Manager {
     /// Answers a request about the output; gives back any other.
     pub(super) fn serve_output(&mut self, asked: Asked) -> Option<Asked> {
         let response = match &asked.request {
-            Request::Logs { .. } => match self.lines(&asked) {
+            Request::Logs { .. } => match self.lines(asked.client, &asked.request) {
                 Ok(Some(response)) | Err(response) => response,
                 Ok(None) => return None,
             },
@@ -81,16 +103,39 @@ impl Manager {
         tracing::info!(cause, "log files opened anew");
     }
 
-    /// Answers those who wait for lines that came now.
+    /// Answers those who wait for lines that came now, or for a service that is no more.
     pub(super) fn serve_followers(&mut self) {
-        for follower in std::mem::take(&mut self.followers.0) {
-            let wanted = self.wanted(&follower.services, follower.after);
-            if self.output.has_after(&wanted.services, wanted.after) {
-                let response = self.page(&wanted);
-                self.answer(follower.client, &response);
-            } else {
+        let (waiting, others) =
+            std::mem::take(&mut self.followers.0).into_iter().partition(|follower: &Follower| follower.waits);
+        self.followers.0 = others;
+        for follower in waiting {
+            let Follower { client, request, services, after, .. } = &follower;
+            let are_there = services.iter().all(|&id| self.supervisor.has(id));
+            if are_there && !self.output.has_after(&self.wanted(services, *after).services, *after) {
                 self.followers.0.push(follower);
+            } else if let Ok(Some(response)) | Err(response) = self.lines(*client, request) {
+                self.answer(*client, &response);
             }
+        }
+    }
+
+    /// The lines of a service that is about to be no more go to those who follow it, or are kept until they ask.
+    pub(super) fn give_last_lines(&mut self, service: ServiceId) {
+        let Some(outlet) = self.outlet(service) else { return };
+        self.output.ended(outlet, self.now);
+        for mut follower in std::mem::take(&mut self.followers.0) {
+            let (services, after) = (vec![outlet], follower.after);
+            let follows = follower.services.contains(&service);
+            let lines =
+                follows.then(|| self.output.page(&Wanted { services, after, since: None, lines: None }));
+            let lines = lines.map_or_else(Vec::new, |page| page.lines);
+            if follower.waits && !lines.is_empty() {
+                follower.waits = false;
+                self.answer(follower.client, &Response::Lines { lines, next: after, more: true });
+            } else if self.followers.has_room_for(&lines) {
+                follower.last.extend(lines);
+            }
+            self.followers.0.push(follower);
         }
     }
 
@@ -110,11 +155,15 @@ impl Manager {
     }
 
     /// The lines that are asked for; `None`: there are none, and the client waits.
-    fn lines(&mut self, asked: &Asked) -> Result<Option<Response>, Response> {
-        let Request::Logs { names: _, after, lines, since, follow } = &asked.request else { return Ok(None) };
+    fn lines(&mut self, client: ClientId, request: &Request) -> Result<Option<Response>, Response> {
+        let Request::Logs { names: _, after, lines, since, follow } = request else { return Ok(None) };
+        let after = *after;
+        if let Some(lines) = self.followers.take_last(client, after) {
+            return Ok(Some(Response::Lines { lines, next: after, more: true }));
+        }
         let (ids, known): (Vec<ServiceId>, Vec<&str>) =
             self.supervisor.services().map(|(id, config)| (id, config.name.as_str())).unzip();
-        let chosen = asked.request.choose(&known)?;
+        let chosen = request.choose(&known)?;
         let services: Vec<ServiceId> = chosen.into_iter().map(|at| ids[at]).collect();
         let since = match since.as_deref().map(humantime::parse_rfc3339).transpose() {
             Ok(since) => since,
@@ -122,23 +171,26 @@ impl Manager {
                 return Err(Response::Refused { reason: format!("cannot understand since: {error}") });
             }
         };
-        let wanted = Wanted { since, lines: *lines, ..self.wanted(&services, *after) };
-        if *follow && !self.output.has_after(&wanted.services, *after) {
-            self.followers.0.push(Follower { client: asked.client, services, after: *after });
-            return Ok(None);
-        }
-        Ok(Some(self.page(&wanted)))
+        let wanted = Wanted { since, lines: *lines, ..self.wanted(&services, after) };
+        let waits = *follow && !self.output.has_after(&wanted.services, after);
+        let page = (!waits).then(|| self.output.page(&wanted));
+        let after = page.as_ref().map_or(after, |page| page.next);
+        let request = request.clone();
+        self.remember(Follower { client, request, services, after, waits, last: Vec::new() });
+        Ok(page.map(|page| Response::Lines { lines: page.lines, next: page.next, more: page.more }))
+    }
+
+    /// Of clients that went while they did not wait nobody tells.
+    fn remember(&mut self, follower: Follower) {
+        let Some(control) = self.endpoint.control() else { return };
+        self.followers.0.retain(|other| other.client != follower.client && control.has(other.client));
+        self.followers.0.push(follower);
     }
 
     /// All lines of these services after this number.
     fn wanted(&self, services: &[ServiceId], after: u64) -> Wanted {
         let services = services.iter().filter_map(|&id| self.outlet(id)).collect();
         Wanted { services, after, since: None, lines: None }
-    }
-
-    fn page(&self, wanted: &Wanted) -> Response {
-        let page = self.output.page(wanted);
-        Response::Lines { lines: page.lines, next: page.next, more: page.more }
     }
 
     pub(super) fn answer(&mut self, client: ClientId, response: &Response) {

@@ -129,6 +129,7 @@ impl Manager {
     /// The service is no more.
     pub(super) fn forget(&mut self, service: ServiceId) {
         self.notifier.close(service);
+        self.give_last_lines(service);
         if let Some(outlet) = self.outlets.get_mut(service.0 as usize).and_then(Option::take) {
             self.output.remove_service(outlet, self.now);
         }

@@ -21,7 +21,8 @@ fn allow_users_may_do_all_and_observers_may_look() {
     let folder = Folder::new("guests");
     let alpha = folder.sleeper("alpha");
     let config = folder.config(&format!(
-        "[manager]\nallow-users = 'daemon'\nobservers = [65533, 'ghost']\n[services.alpha]\nstart = '{alpha} infinity'\n"
+        "[manager]\nallow-users = 'daemon'\nobservers = [65533, 'ghost']\n[services.alpha]\nstart = 'KEY=geheim {alpha} infinity'\n\
+         stop = 'KEY=geheim exec kill $(pidof alpha)'\n"
     ));
     let machine = Machine::start(folder, &["-c", &config]);
     machine.wait_running("alpha");
@@ -38,6 +39,13 @@ fn allow_users_may_do_all_and_observers_may_look() {
     for uid in ["1", "65533"] {
         let (code, told) = by(uid, &["status"]);
         assert!(code == Some(0) && told.contains("alpha"), "{uid}: {code:?} {told}");
+    }
+    for uid in ["0", "1", "65533"] {
+        for detail in [&["status", "alpha"][..], &["status", "--json", "alpha"]] {
+            let (_, told) = by(uid, detail);
+            let (whole, masked) = (told.matches("KEY=geheim ").count(), told.matches("KEY=… ").count());
+            assert_eq!((whole, masked), if uid == "65533" { (0, 2) } else { (2, 0) }, "{uid}: {told}");
+        }
     }
     let refusal = |why: &str| (Some(4), format!("musterd: refused: {why}\n"));
     let may_look = "uid 65533 may only look (manager.observers), not stop";
