@@ -188,9 +188,7 @@ impl Channel {
 
     /// The next pipe to read from; `None` when the turn is over or the sink is full.
     pub(super) fn next_source(&mut self, outer: &Epoll) -> Option<usize> {
-        if self.sink.has_batch() {
-            self.sink.write();
-        }
+        self.write_batch();
         if self.sink.is_full() {
             self.hold(outer, true);
         }
@@ -198,9 +196,21 @@ impl Channel {
         held.or_else(|| self.dropping.as_mut()?.ready.pop_front())
     }
 
+    /// Writes in the middle of a turn where that is worth it.
+    pub(super) fn write_batch(&mut self) {
+        if self.sink.has_batch() {
+            self.sink.write();
+        }
+    }
+
     /// Whether lines are dropped that may be.
     pub(super) fn is_full(&self) -> bool {
         self.sink.is_full()
+    }
+
+    /// Whether lines are dropped that nobody can be held back for.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.sink.is_overfull()
     }
 
     /// Whether lines keep their form.

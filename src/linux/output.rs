@@ -4,8 +4,9 @@
 //! Each service has one pipe for stdout and one for stderr as long as it is configured. musterd holds both ends, so a
 //! restart costs no pipe, a grandchild that keeps one does no harm, and none ever ends.
 //!
-//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds; for each service at most two
-//! partial lines of 64 KiB and its history (`log.memory`, twice where that grows by doubling).
+//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds, and 512 KiB of what was left in
+//! pipes that are closed; for each service at most two partial lines of 64 KiB and its history (`log.memory`, twice
+//! where that grows by doubling).
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,7 +24,7 @@ use nix::{
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
     unistd::read,
 };
-use rustix::termios::isatty;
+use rustix::{io::ioctl_fionread, termios::isatty};
 
 pub use super::history::{Page, Wanted};
 use super::{
@@ -118,7 +119,8 @@ struct Service {
     /// Its name, without anything that could steer a terminal.
     name: String,
     pid: Option<Pid>,
-    logging: Logging,
+    /// Where its output goes; `None`: not all of it goes where it was to go.
+    logging: Option<Logging>,
     /// What is searched for in its lines.
     awaited: Option<Regex>,
     /// How many lines were dropped that nobody was told of.
@@ -144,6 +146,8 @@ struct Pipe {
     place: Option<usize>,
     lines: Lines,
     pace: Pace,
+    /// Whether it is closed when it is empty: who wrote there can be held back no more.
+    is_closing: bool,
     /// When its partial line is given out.
     due: Option<Time>,
 }
@@ -276,10 +280,10 @@ impl Output {
         for (stream, destination) in ends {
             made.push(self.end(name, stream, destination, logging.overflow, at + made.len())?);
         }
-        let logging = logging.clone();
         let shown = printable(name);
         self.width = self.width.max(render::width(&shown));
         self.history.add(place, name, logging.memory);
+        let logging = Some(logging.clone());
         let service = Service { name: shown, pid: None, logging, awaited: None, dropped: 0 };
         if self.free.pop().is_some() {
             self.pipes.splice(at..at + 2, made);
@@ -330,9 +334,7 @@ impl Output {
         for index in [2 * outlet.0, 2 * outlet.0 + 1] {
             let End::Pipe(pipe) = &self.pipes[index] else { continue };
             if !self.channels[pipe.channel].is_held() {
-                let shares = pipe.pace.room() / SHARE;
-                // One who writes on does not hold anybody up for longer than for what the pipe held.
-                let _ = (0..shares).all(|_| self.read_share(index, now) == SHARE);
+                self.empty(index, now);
                 self.give_out(index, Part::Rest(Ending::Whole));
             }
         }
@@ -460,7 +462,8 @@ impl Output {
         let place = self.kept.as_mut().and_then(|kept| kept.pipe(&file_name(service, stream)));
         let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
         let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
-        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, due: None }))
+        let (is_closing, due) = (false, None);
+        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, is_closing, due }))
     }
 
     /// The channel to a destination that musterd itself writes to.
@@ -519,6 +522,21 @@ impl Output {
         self.channels[pipe.channel].settle(source, (old, next), now);
     }
 
+    /// Reads what a pipe holds now: one who writes on does not hold anybody up for longer.
+    fn empty(&mut self, index: usize, now: Time) {
+        let End::Pipe(pipe) = &self.pipes[index] else { return };
+        let channel = pipe.channel;
+        // Cannot fail for a pipe (ioctl_fionread(2)).
+        let mut left = ioctl_fionread(&pipe.feed.read_end).unwrap_or(0);
+        while left > 0 {
+            self.channels[channel].write_batch();
+            match self.read_share(index, now) {
+                0 => return,
+                count => left = left.saturating_sub(count as u64),
+            }
+        }
+    }
+
     fn read_share(&mut self, index: usize, now: Time) -> usize {
         let End::Pipe(pipe) = &self.pipes[index] else { return 0 };
         // Nothing to read, or a signal: epoll tells again. There is no end, as musterd holds the write end too.
@@ -555,7 +573,10 @@ impl Output {
             };
             render::lead(format, self.width, &origin, &mut self.lead);
         }
-        let drops = pipe.overflow == Overflow::Drop && channel.is_full();
+        let drops = match pipe.overflow {
+            Overflow::Drop => channel.is_full(),
+            Overflow::Hold => pipe.is_closing && channel.is_overfull(),
+        };
         let queue = channel.queue();
         let (awaited, mut is_seen) = (&service.awaited, false);
         let origin = (pipe.stream.into(), service.pid);
@@ -614,14 +635,24 @@ impl Output {
 
     /// Tells how many lines were dropped, once there is room for that.
     fn tell_drops(&mut self, now: Time) {
-        if self.dropping.is_empty() || self.channels[self.own[1].channel].is_full() {
+        if self.dropping.is_empty() {
+            self.drops_due = None;
+            return;
+        }
+        if self.channels[self.own[1].channel].is_full() {
             return;
         }
         if *self.drops_due.get_or_insert(now + DROPS_TOLD) > now {
             return;
         }
         self.drops_due = None;
-        for at in std::mem::take(&mut self.dropping) {
+        while let Some(&at) = self.dropping.first() {
+            self.tell_drops_of(at);
+        }
+    }
+
+    fn tell_drops_of(&mut self, at: usize) {
+        if self.dropping.remove(&at) {
             let service = &mut self.services[at];
             let lines = std::mem::take(&mut service.dropped);
             let cause = "more came than the reader of musterd's output took";

@@ -24,6 +24,9 @@ use crate::{config::LogFile, text::reason};
 /// From here on services are held back: enough that a reader in a short pause stops nobody.
 const LIMIT: usize = 256 * 1024;
 
+/// What pipes that are closed may add to that: two large ones, as one service has.
+const LAST: usize = 512 * 1024;
+
 /// What is written at once: a pipe's usual capacity (pipe(7)), so that a large queue never needs to be moved.
 const BATCH: usize = 64 * 1024;
 
@@ -195,6 +198,11 @@ impl Sink {
     /// Whether services are to be held back.
     pub(super) fn is_full(&self) -> bool {
         self.backlog() >= LIMIT
+    }
+
+    /// Whether there is no room either for what is left of services that can be held back no more.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.backlog() >= LIMIT + LAST
     }
 
     /// Whether services that were held back may go on: later than they were stopped, so that it isn't done at every line.
