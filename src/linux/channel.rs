@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::{LogFile, Overflow},
+    protocol::LogFailure,
     time::Time,
 };
 
@@ -233,6 +234,11 @@ impl Channel {
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         self.sink.name()
+    }
+
+    /// Why what is written there is lost.
+    pub(super) fn failure(&self) -> Option<LogFailure> {
+        self.sink.failure()
     }
 
     /// Opens a log file anew.

@@ -43,7 +43,7 @@ mod renewal;
 use crate::{
     config::{Destination, Logging, Overflow, Regex},
     process::Pid,
-    protocol::LogStream,
+    protocol::{LogFailure, LogStream},
     text::{printable, reason},
     time::Time,
 };
@@ -360,6 +360,13 @@ impl Output {
     /// Whether there are lines after this number.
     pub fn has_after(&self, services: &[Outlet], after: u64) -> bool {
         self.history.has_after(services, after)
+    }
+
+    /// The places where lines of a service are lost just now.
+    pub fn log_failures(&self, outlet: Outlet) -> Vec<LogFailure> {
+        let ends = self.pipes[2 * outlet.0..][..2].iter();
+        let channels: BTreeSet<usize> = ends.filter_map(End::channel).collect();
+        channels.into_iter().filter_map(|channel| self.channels[channel].failure()).collect()
     }
 
     /// When [`Output::flush`] or [`Output::ready`] is due without any event.
@@ -682,6 +689,14 @@ fn set_room(pipe: &OwnedFd, room: usize) -> Result<(), Errno> {
 }
 
 impl End {
+    /// Where musterd takes what it reads.
+    fn channel(&self) -> Option<usize> {
+        match self {
+            End::Pipe(pipe) => Some(pipe.channel),
+            End::Direct(_) | End::Gone => None,
+        }
+    }
+
     /// What the service gets.
     fn given(&self) -> BorrowedFd<'_> {
         match self {

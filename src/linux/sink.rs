@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 
 use super::{kept::KeptQueue, log_file::Rotated};
-use crate::{config::LogFile, text::reason};
+use crate::{config::LogFile, protocol::LogFailure, text::reason};
 
 /// From here on services are held back: enough that a reader in a short pause stops nobody.
 const LIMIT: usize = 256 * 1024;
@@ -74,8 +74,14 @@ pub(super) struct Sink {
     open: bool,
     /// Whether the rest of that line was lost, so that a newline must come first.
     torn: bool,
-    /// How many lines an error has cost; `None` while writing works.
-    lost: Option<usize>,
+    /// What an error has cost; `None` while writing works.
+    loss: Option<Loss>,
+}
+
+/// What cannot be written.
+struct Loss {
+    errno: Errno,
+    lines: usize,
 }
 
 impl Sink {
@@ -106,7 +112,7 @@ impl Sink {
             copied: 0,
             open: false,
             torn: false,
-            lost: None,
+            loss: None,
         }
     }
 
@@ -173,6 +179,12 @@ impl Sink {
         if let Some(file) = &mut self.file {
             file.change(new);
         }
+    }
+
+    /// Why what is written there is lost; `None` while it is not.
+    pub(super) fn failure(&self) -> Option<LogFailure> {
+        let &Loss { errno, lines } = self.loss.as_ref()?;
+        Some(LogFailure { to: self.name.clone(), cause: errno.desc().to_lowercase(), lost_lines: lines })
     }
 
     /// Whether lines keep their form: it is a file, not musterd's own output.
@@ -256,8 +268,8 @@ impl Sink {
             return Progress::Empty;
         }
         self.forget();
-        if let Some(lines) = self.lost.take() {
-            warn!(lost_lines = lines, "{} can be written again", self.name);
+        if let Some(loss) = self.loss.take() {
+            warn!(lost_lines = loss.lines, "{} can be written again", self.name);
         }
         Progress::Empty
     }
@@ -303,10 +315,10 @@ impl Sink {
         let lines = memchr_iter(b'\n', &self.queue[self.written..]).count();
         self.forget();
         self.torn = self.open;
-        match &mut self.lost {
-            Some(lost) => *lost += lines,
+        match &mut self.loss {
+            Some(loss) => *loss = Loss { errno, lines: loss.lines + lines },
             None => {
-                self.lost = Some(lines);
+                self.loss = Some(Loss { errno, lines });
                 warn!(
                     cause = errno.desc().to_lowercase(),
                     consequence =

@@ -291,6 +291,11 @@ fn a_full_disk_under_the_output_stops_nothing() {
     machine.wait_running("loud");
     is_kept(&machine, "alpha");
     is_kept(&machine, "loud");
+    let told = text(&machine.ctl(&["status", "loud"]));
+    assert!(told.contains("cannot write to stdout and stderr: no space left on device, "), "{told}");
+    let json = text(&machine.ctl(&["status", "--json", "loud"]));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(json[0]["log_failures"][0]["lost_lines"].as_u64() > Some(0), "{json}");
 }
 
 fn a_user_that_vanishes_is_told_and_awaited() {

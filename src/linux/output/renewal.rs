@@ -45,10 +45,8 @@ impl Output {
 
     /// Whether what a service has written waits for the reader of musterd's output.
     pub fn is_held(&self, outlet: Outlet) -> bool {
-        self.pipes[2 * outlet.0..][..2].iter().any(|end| match end {
-            End::Pipe(pipe) => self.channels[pipe.channel].is_held(),
-            End::Direct(_) | End::Gone => false,
-        })
+        let mut channels = self.pipes[2 * outlet.0..][..2].iter().filter_map(End::channel);
+        channels.any(|channel| self.channels[channel].is_held())
     }
 
     /// Frees the descriptors of a service of which nothing runs; [`Output::change_service`] opens its outlet again.
