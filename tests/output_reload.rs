@@ -9,7 +9,7 @@ mod pipes;
 use std::{
     fs::{self, File},
     io::Write,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::PathBuf,
 };
 
@@ -23,6 +23,9 @@ use rustix::event::PollFlags;
 
 /// What waits at most in musterd: the queue, what closed pipes add, and a share of a pipe, doubled by the names in front.
 const BOUND: usize = (256 + 512 + 2 * 64) * 1024;
+
+/// Half as many as there are places where it is kept what was read of a pipe, and one.
+const MANY: usize = 8 * 1024 + 1;
 
 /// Writes numbered lines until the pipe is full; returns how many.
 fn fill(mut to: &File) -> usize {
@@ -158,4 +161,37 @@ fn what_waits_to_be_read_goes_where_a_reload_leads_it() {
     let text = read_all(&mut output, &read_end);
     assert!(text.contains("web     | last line\nweb     | to nobody\n"));
     fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn what_is_read_is_kept_after_any_number_of_other_services() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("names-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let (read_end, write_end) = pipe();
+    let begin = || {
+        let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+        output.keep_fifos(&folder, ["web"].into_iter()).unwrap();
+        output
+    };
+    let mut output = begin();
+    // More of them than there are places for pipes.
+    for number in 0..MANY {
+        let other = output.add_service(&format!("other-{number}")).unwrap();
+        output.remove_service(other, at(0));
+    }
+    let web = output.add_service("web").unwrap();
+    let mut service = File::from(output.stdout(web).try_clone_to_owned().unwrap());
+    service.write_all(b"begun ").unwrap();
+    turn(&mut output);
+    // This one is killed.
+    drop(output);
+    output = begin();
+    output.add_service("web").unwrap();
+    output.resume(at(0));
+    service.write_all(b"and ended\n").unwrap();
+    turn(&mut output);
+    assert_eq!(take(&read_end), "web     | begun and ended\n");
+    output.finish(at(0), || at(0));
+    fs::remove_dir_all(&folder).unwrap();
 }

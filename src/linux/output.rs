@@ -278,7 +278,13 @@ impl Output {
         let ends = [(Stream::Stdout, &logging.stdout), (Stream::Stderr, &logging.stderr)];
         let mut made = Vec::new();
         for (stream, destination) in ends {
-            made.push(self.end(name, stream, destination, logging.overflow, at + made.len())?);
+            match self.end(name, stream, destination, logging.overflow, at + made.len()) {
+                Ok(end) => made.push(end),
+                Err(error) => {
+                    made.iter().for_each(|end| self.release(end));
+                    return Err(error);
+                }
+            }
         }
         let shown = printable(name);
         self.width = self.width.max(render::width(&shown));
@@ -471,6 +477,13 @@ impl Output {
         let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
         let (is_closing, due) = (false, None);
         Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, is_closing, due }))
+    }
+
+    /// Nothing is kept of it any more.
+    fn release(&mut self, end: &End) {
+        if let (End::Pipe(Pipe { place: Some(place), .. }), Some(kept)) = (end, &mut self.kept) {
+            kept.release(*place);
+        }
     }
 
     /// The channel to a destination that musterd itself writes to.

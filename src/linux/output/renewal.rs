@@ -110,7 +110,9 @@ impl Output {
             self.empty(index, now);
             self.give_out(index, Part::Rest(Ending::Whole));
         }
-        if let End::Pipe(pipe) = mem::replace(&mut self.pipes[index], End::Gone) {
+        let end = mem::replace(&mut self.pipes[index], End::Gone);
+        self.release(&end);
+        if let End::Pipe(pipe) = end {
             let channel = &mut self.channels[pipe.channel];
             let fd = pipe.feed.read_end.as_fd();
             channel.remove_source(&Source { fd, index, overflow: pipe.overflow });
