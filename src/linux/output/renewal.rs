@@ -2,7 +2,7 @@
 
 use std::{io, mem, os::fd::AsFd};
 
-use super::{End, Outlet, Output, PAUSE, Part};
+use super::{End, Outlet, Output, PAUSE, writing::Part};
 use crate::{
     config::{Destination, Logging},
     linux::{channel::Source, lines::Ending, pace::LARGE, render::Stream},
