@@ -14,7 +14,7 @@ mod status;
 mod story;
 
 pub use changes::{ChangeKind, Changes, Effect, KeyChange, ServiceChange};
-pub use status::{Fact, Health, Status, Usage};
+pub use status::{Fact, Health, LogFailure, Status, Usage};
 pub use story::{Cause, EVENTS_VERSION, ExitWords, Happening, LastExit, What};
 
 /// The version of these words. One that only adds verbs, fields and results stays the same; where a word means something

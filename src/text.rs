@@ -55,6 +55,20 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), units[unit])
 }
 
+/// `1 line`, `1,234 lines`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{text} {what}{plural}")
+}
+
 /// An error of the system in lower case and without its number: `no such file or directory`.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -94,6 +108,12 @@ mod tests {
             printable("a\x1b[2Jb\nc\u{202e}d\u{9b}é\u{2066}\u{200b}\u{61c}\t\"\\"),
             "a\\u{1b}[2Jb\\nc\\u{202e}d\\u{9b}é\\u{2066}\\u{200b}\\u{61c}\\t\"\\"
         );
+    }
+
+    #[test]
+    fn large_numbers_are_in_groups() {
+        let told = [0, 1, 999, 1000, 1_234_567].map(|count| counted(count, "line"));
+        assert_eq!(told, ["0 lines", "1 line", "999 lines", "1,000 lines", "1,234,567 lines"]);
     }
 
     #[test]

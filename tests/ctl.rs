@@ -28,6 +28,8 @@ const STUCK: &str = r#"{"name":"db","state":"stopping","wanted":false,"pid":5,"r
 const UNWELL: &str = r#"{"name":"api","state":"unhealthy","wanted":true,"pid":9,"restarts":0,"reason":"its check fails: http://127.0.0.1/ answers 503","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
 const TASK: &str = r#"{"name":"migrate","state":"exited","wanted":true,"pid":null,"restarts":0,"reason":"done","since":"2026-11-21T12:00:00Z","seconds":6.0}"#;
 const WHOLE: &str = r#"{"name":"web","state":"running","wanted":true,"pid":9,"restarts":1,"reason":"restarted: main process 7 killed by SIGKILL","since":"2026-11-21T12:00:00Z","seconds":75.0,"cpu":2.5,"cpu_over":60.0,"memory":4299161,"children":1,"next_check":"2026-11-21T12:01:20.000Z","health":{"well":true,"checked":"2026-11-21T12:01:10Z","failed":0,"retries":3,"failure":null},"last_exits":[{"time":"2026-11-21T12:00:00.000Z","pid":7,"text":"killed by SIGKILL","code":null,"signal":"SIGKILL","core":false,"oom":false}],"detail":[{"name":"found","value":"started"},{"name":"start","value":"/srv/web --port 80"}]}"#;
+const LOSING: &str =
+    r#""log_failures":[{"to":"/var/log/web.log","cause":"no space left on device","lost_lines":1234}]"#;
 const EVENTS: &str = r#"{"number":3,"time":"2026-11-21T12:00:00.000Z","service":"web","pid":7,"event":"exit","code":null,"signal":"SIGKILL","core":false,"oom":false},{"number":4,"time":"2026-11-21T12:00:00.000Z","service":"web","pid":null,"event":"state","from":"running","to":"starting","cause":"exit","reason":"main process 7 killed by SIGKILL"},{"number":5,"time":"2026-11-21T12:00:00.001Z","service":"web","pid":9,"event":"message","level":"info","message":"started","cause":"main process 7 killed by SIGKILL","consequence":null},{"number":6,"time":"2026-11-21T12:00:00.001Z","service":"web","pid":9,"event":"state","from":"starting","to":"running","cause":"exit","reason":"restarted: main process 7 killed by SIGKILL"},{"number":7,"time":"2026-11-21T12:00:01.000Z","service":"web","pid":null,"event":"request","verb":"stop","uid":0,"client":99},{"number":8,"time":"2026-11-21T12:00:02.000Z","service":null,"pid":null,"event":"message","level":"info","message":"shutting down","cause":"SIGTERM\u001b","consequence":"stopping everything"},{"number":9,"time":"2026-11-21T12:00:03.000Z","service":"web","pid":null,"event":"eclipse","moon":"new"}"#;
 const HOSTILE: &str = r#"{"name":"x","state":"starting","wanted":true,"pid":8,"restarts":0,"reason":"\u001b[2Jcleared\nyour screen","since":"2026-11-21T12:00:00Z","seconds":0.0}"#;
 
@@ -142,6 +144,9 @@ fn one_service_is_told_in_full() {
     let mut transcript = Transcript::default();
     let mut say = |arguments: &[&str], answer: &str| transcript.say(&folder, arguments, Some(answer));
     say(&["status", "web"], &services(&[WHOLE]));
+    let losing = WHOLE.replace(r#""last_exits""#, &format!("{LOSING},\"last_exits\""));
+    say(&["status", "web"], &services(&[&losing]));
+    say(&["status", "--json", "web"], &services(&[&losing]));
     say(&["status", "--json", "web"], &services(&[WHOLE]));
     let story = format!(r#"{{"result":"story","service":{WHOLE},"events":[{EVENTS}],"forgotten":2}}"#);
     say(&["why", "web"], &story);

@@ -20,6 +20,7 @@ use std::{
 use musterd::{
     config::{Destination, LogFile, Logging, Overflow},
     linux::output::{Output, Wanted},
+    protocol::LogFailure,
     time::Time,
 };
 use pipes::{at, is_ready, log, pipe, take, turn, writer};
@@ -170,6 +171,7 @@ fn a_file_that_cannot_be_opened_costs_lines_that_are_counted_until_it_can() {
     let file = Destination::File(LogFile { path: place.join("log"), max_size: 1000, keep: 1 });
     let logging = Logging { stdout: file, ..Logging::default() };
     let web = output.add_service_as("web", &logging).unwrap();
+    let other = output.add_service("other").unwrap();
     tracing::subscriber::with_default(log, || {
         for _ in 0..3 {
             writer(output.stdout(web)).write_all(b"lost\n").unwrap();
@@ -179,11 +181,19 @@ fn a_file_that_cannot_be_opened_costs_lines_that_are_counted_until_it_can() {
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.contains(&format!("cannot write to {}", place.join("log").display())), "{told}");
         assert!(told.contains("no such file or directory"), "{told}");
+        let failure = LogFailure {
+            to: place.join("log").display().to_string(),
+            cause: "no such file or directory".to_owned(),
+            lost_lines: 3,
+        };
+        assert_eq!(output.log_failures(web), [failure]);
+        assert_eq!(output.log_failures(other), [], "it writes elsewhere");
         fs::create_dir(&place).unwrap();
         writer(output.stdout(web)).write_all(b"kept\n").unwrap();
         turn(&mut output);
     });
     assert_eq!(fs::read_to_string(place.join("log")).unwrap(), "kept\n");
+    assert_eq!(output.log_failures(web), []);
     assert!(take(&read_end).contains("can be written again lost_lines=3"));
 }
 

@@ -2,8 +2,8 @@
 
 use super::table::{Look, colour, duration, percent, wrap};
 use crate::{
-    protocol::{Health, StateName, Status, Usage},
-    text::{printable, size},
+    protocol::{Health, LogFailure, StateName, Status, Usage},
+    text::{counted, printable, size},
 };
 
 /// Between a fact's name and the fact.
@@ -52,6 +52,9 @@ fn facts(service: &Status) -> Vec<(String, String)> {
     if let Some(health) = &service.health {
         add("health", self::health(health, service.next_check.as_deref()));
     }
+    for failure in &service.log_failures {
+        add("log", lost(failure));
+    }
     for fact in &service.detail {
         add(&printable(&fact.name), fact.value.clone());
     }
@@ -82,6 +85,11 @@ fn health(health: &Health, next: Option<&str>) -> String {
             format!("failed {failed} of {retries} in a row, checked {checked}{next}: {failure}")
         }
     }
+}
+
+fn lost(failure: &LogFailure) -> String {
+    let LogFailure { to, cause, lost_lines } = failure;
+    format!("cannot write to {to}: {cause}, {} lost", counted(*lost_lines, "line"))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::{LogFile, Overflow},
+    protocol::LogFailure,
     time::Time,
 };
 
@@ -188,9 +189,7 @@ impl Channel {
 
     /// The next pipe to read from; `None` when the turn is over or the sink is full.
     pub(super) fn next_source(&mut self, outer: &Epoll) -> Option<usize> {
-        if self.sink.has_batch() {
-            self.sink.write();
-        }
+        self.write_batch();
         if self.sink.is_full() {
             self.hold(outer, true);
         }
@@ -198,9 +197,21 @@ impl Channel {
         held.or_else(|| self.dropping.as_mut()?.ready.pop_front())
     }
 
+    /// Writes in the middle of a turn where that is worth it.
+    pub(super) fn write_batch(&mut self) {
+        if self.sink.has_batch() {
+            self.sink.write();
+        }
+    }
+
     /// Whether lines are dropped that may be.
     pub(super) fn is_full(&self) -> bool {
         self.sink.is_full()
+    }
+
+    /// Whether lines are dropped that nobody can be held back for.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.sink.is_overfull()
     }
 
     /// Whether lines keep their form.
@@ -223,6 +234,11 @@ impl Channel {
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         self.sink.name()
+    }
+
+    /// Why what is written there is lost.
+    pub(super) fn failure(&self) -> Option<LogFailure> {
+        self.sink.failure()
     }
 
     /// Opens a log file anew.

@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     os::{
         fd::OwnedFd,
         unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
@@ -24,11 +24,15 @@ use nix::{
 };
 use rustix::pipe::{SpliceFlags, splice};
 
+mod names;
 mod page;
 mod queue;
 
-use self::page::{PIPES, Page, QUEUES};
 pub(super) use self::queue::KeptQueue;
+use self::{
+    names::Names,
+    page::{PIPES, Page, QUEUES},
+};
 use super::{lines::LONGEST, paths::open_folder};
 
 /// Where it is kept if the runtime folder is on a disk.
@@ -66,14 +70,21 @@ impl Kept {
         })
     }
 
-    /// The place of the pipe of this name; `None`: there is no room for another.
+    /// The place of the pipe of this name, until [`Kept::release`]; `None`: there is no room for another.
     pub(super) fn pipe(&mut self, name: &str) -> Option<usize> {
-        self.pipes.place(name)
+        let (in_inbox, count) = self.page.received();
+        let is_empty = |place| self.page.partial(place).1 == 0 && (in_inbox != place || count == 0);
+        self.pipes.place(name, is_empty)
+    }
+
+    /// That the pipe with this place is no more: when nothing is left in it, another may get it.
+    pub(super) fn release(&mut self, pipe: usize) {
+        self.pipes.release(pipe);
     }
 
     /// The queue of this name, with what waits in it; `None`: there is no room for another.
     pub(super) fn queue(&mut self, name: &str) -> Option<KeptQueue> {
-        let place = self.queues.place(name)?;
+        let place = self.queues.place(name, |_| false)?;
         let path = self.folder.join(format!("queue-{place}"));
         KeptQueue::new(Rc::clone(&self.page), place, open_own(&path).ok()?, path)
     }
@@ -167,39 +178,6 @@ fn open_own(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(O_NOFOLLOW)
         .open(path)
-}
-
-/// Names and their places, which stay as long as the folder does.
-#[derive(Debug)]
-struct Names {
-    path: PathBuf,
-    known: Vec<String>,
-    most: usize,
-}
-
-impl Names {
-    fn open(path: PathBuf, most: usize) -> io::Result<Self> {
-        let text = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            text => text?,
-        };
-        let known = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-        Ok(Self { path, known, most })
-    }
-
-    fn place(&mut self, name: &str) -> Option<usize> {
-        let name = name.escape_debug().to_string();
-        if let Some(place) = self.known.iter().position(|known| *known == name) {
-            return Some(place);
-        }
-        if self.known.len() >= self.most {
-            return None;
-        }
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path).ok()?;
-        file.write_all(format!("{name}\n").as_bytes()).ok()?;
-        self.known.push(name);
-        Some(self.known.len() - 1)
-    }
 }
 
 #[cfg(test)]

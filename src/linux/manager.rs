@@ -453,6 +453,7 @@ impl Manager {
     fn serve(&mut self, asked: Asked) {
         let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid, observes: asked.observes };
         if let Some(response) = self.supervisor.known(self.now, caller, &asked.request) {
+            let response = self.complete(response);
             return self.answer(asked.client, &response);
         }
         if let Some(Asked { client, request, .. }) = self.serve_output(asked) {
@@ -540,9 +541,8 @@ impl Manager {
                 return vec![Event::Delivered { client, service, error }];
             }
             Action::Reply { client, response } => {
-                if let Some(control) = self.endpoint.control() {
-                    control.reply(&self.epoll, client, &response, self.now);
-                }
+                let response = self.complete(response);
+                self.answer(client, &response);
             }
             Action::Tell(notice) => {
                 tell(&notice);

@@ -4,67 +4,52 @@
 //! Each service has one pipe for stdout and one for stderr as long as it is configured. musterd holds both ends, so a
 //! restart costs no pipe, a grandchild that keeps one does no harm, and none ever ends.
 //!
-//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds; for each service at most two
-//! partial lines of 64 KiB and its history (`log.memory`, twice where that grows by doubling).
+//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds, and 512 KiB of what was left in
+//! pipes that are closed; for each service at most two partial lines of 64 KiB and its history (`log.memory`, twice
+//! where that grows by doubling).
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
-use memchr::memchr;
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
-    unistd::read,
-};
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use rustix::termios::isatty;
+
+mod opening;
+mod reading;
+mod renewal;
+mod writing;
 
 pub use super::history::{Page, Wanted};
 use super::{
-    channel::{Channel, Source},
-    feed::{Feed, Fifos, file_name},
-    history::{History, whole_lines},
+    channel::Channel,
+    feed::{Feed, Fifos},
+    history::History,
     kept::Kept,
     lines::{Ending, Lines},
     log::{Log, wall_clock},
-    pace::{LARGE, Pace, USUAL},
-    render::{self, Origin, Stream},
+    pace::{Pace, USUAL},
+    render::{self, Stream},
     sink::{Sink, is_same},
 };
-mod renewal;
-
 use crate::{
-    config::{Destination, Logging, Overflow, Regex},
+    config::{Logging, Overflow, Regex},
     process::Pid,
-    protocol::LogStream,
-    text::{printable, reason},
+    protocol::{LogFailure, LogStream},
+    text::printable,
     time::Time,
 };
 
 /// What is read from one pipe before it is the next one's turn.
 const SHARE: usize = USUAL;
 
-/// After so much a turn is over, a third of a millisecond: what ended is to be started again.
-const TURN: usize = 512 * 1024;
-
-/// So many pipes at a time are made larger: what is in them is in the kernel's memory.
-const LARGE_PIPES: usize = 16;
-
 /// After this long without more of it, a partial line is given out: a program that writes a line in pieces, as one that
 /// tells its progress (`migrating ... done`), is done with it, and a person who waits for a prompt still waits.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How often it is told at most that lines were dropped: who is slow need not be told so at every line.
-const DROPS_TOLD: Duration = Duration::from_secs(1);
-
-/// How many channels are served in one turn of the loop: there are two, and one for each log file.
-const CHANNELS_A_TURN: usize = 64;
 
 /// Names a service's pair of pipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +103,8 @@ struct Service {
     /// Its name, without anything that could steer a terminal.
     name: String,
     pid: Option<Pid>,
-    logging: Logging,
+    /// Where its output goes; `None`: not all of it goes where it was to go.
+    logging: Option<Logging>,
     /// What is searched for in its lines.
     awaited: Option<Regex>,
     /// How many lines were dropped that nobody was told of.
@@ -144,17 +130,10 @@ struct Pipe {
     place: Option<usize>,
     lines: Lines,
     pace: Pace,
+    /// Whether it is closed when it is empty: who wrote there can be held back no more.
+    is_closing: bool,
     /// When its partial line is given out.
     due: Option<Time>,
-}
-
-/// What of a stream is given out.
-#[derive(Clone, Copy)]
-enum Part {
-    /// The lines in the first `count` bytes of the buffer.
-    Read { count: usize, now: Time },
-    /// The line that has begun, as one that ended so.
-    Rest(Ending),
 }
 
 impl Output {
@@ -216,82 +195,6 @@ impl Output {
         }
     }
 
-    /// Services that are added from now on get FIFOs in this folder, which is musterd's own: what they write while
-    /// there is no musterd is read when one is back. Those of other services than these are removed.
-    ///
-    /// # Errors
-    /// There can be none: services get pipes.
-    pub fn keep_fifos<'a>(&mut self, folder: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
-        self.fifos = Some(Fifos::open(folder, names)?);
-        match Kept::open(folder) {
-            Ok(mut kept) => {
-                for channel in &mut self.channels {
-                    channel.keep(kept.queue(channel.name()));
-                }
-                self.kept = Some(kept);
-            }
-            Err(error) => {
-                let consequence = "what was read and not yet written is lost if musterd is killed";
-                tracing::warn!(cause = reason(&error), consequence, "cannot keep the services' output");
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on with what a musterd that was killed had read, of the services that have their pipes again.
-    pub fn resume(&mut self, now: Time) {
-        let Some(kept) = &self.kept else { return };
-        if let Some((place, count)) = kept.left(&mut self.buffer) {
-            let is_there = |end: &End| matches!(end, End::Pipe(pipe) if pipe.place == Some(place));
-            match self.pipes.iter().position(is_there) {
-                Some(index) => self.give_out(index, Part::Read { count, now }),
-                None => kept.commit(None, None),
-            }
-        }
-        for index in 0..self.pipes.len() {
-            let End::Pipe(pipe) = &mut self.pipes[index] else { continue };
-            if pipe.due.is_none() && !pipe.lines.is_empty() {
-                pipe.due = Some(now + PAUSE);
-                self.channels[pipe.channel].set_due(index, None, pipe.due);
-            }
-        }
-    }
-
-    /// Whether a musterd before this one left FIFOs of a service of this name.
-    pub fn has_left(&self, name: &str) -> bool {
-        self.fifos.as_ref().is_some_and(|fifos| fifos.has_left(name))
-    }
-
-    /// Creates a service's pipes. Fails if there is no descriptor left.
-    pub fn add_service(&mut self, name: &str) -> io::Result<Outlet> {
-        self.add_service_as(name, &Logging::default())
-    }
-
-    /// Creates what a service with such keys writes into. Fails if there is no descriptor left.
-    pub fn add_service_as(&mut self, name: &str, logging: &Logging) -> io::Result<Outlet> {
-        let place = self.free.last().copied().unwrap_or(self.services.len());
-        let at = 2 * place;
-        let ends = [(Stream::Stdout, &logging.stdout), (Stream::Stderr, &logging.stderr)];
-        let mut made = Vec::new();
-        for (stream, destination) in ends {
-            made.push(self.end(name, stream, destination, logging.overflow, at + made.len())?);
-        }
-        let logging = logging.clone();
-        let shown = printable(name);
-        self.width = self.width.max(render::width(&shown));
-        self.history.add(place, name, logging.memory);
-        let service = Service { name: shown, pid: None, logging, awaited: None, dropped: 0 };
-        if self.free.pop().is_some() {
-            self.pipes.splice(at..at + 2, made);
-            self.services[place] = service;
-        } else {
-            self.pipes.extend(made);
-            self.services.push(service);
-        }
-        self.log.set_width(self.width);
-        Ok(Outlet(place))
-    }
-
     /// What the service gets as its stdout.
     pub fn stdout(&self, outlet: Outlet) -> BorrowedFd<'_> {
         self.pipes[2 * outlet.0].given()
@@ -318,26 +221,6 @@ impl Output {
         std::mem::take(&mut self.seen)
     }
 
-    /// Reads from the pipes that have something, from each its share; the rest is for the next turn. Returns how many
-    /// bytes that were.
-    pub fn ready(&mut self, now: Time) -> usize {
-        self.read_pipes(now)
-    }
-
-    /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.
-    pub fn ended(&mut self, outlet: Outlet, now: Time) {
-        self.take_messages();
-        for index in [2 * outlet.0, 2 * outlet.0 + 1] {
-            let End::Pipe(pipe) = &self.pipes[index] else { continue };
-            if !self.channels[pipe.channel].is_held() {
-                let shares = pipe.pace.room() / SHARE;
-                // One who writes on does not hold anybody up for longer than for what the pipe held.
-                let _ = (0..shares).all(|_| self.read_share(index, now) == SHARE);
-                self.give_out(index, Part::Rest(Ending::Whole));
-            }
-        }
-    }
-
     /// Opens the log files anew, after somebody has renamed them.
     pub fn reopen(&mut self) {
         self.channels.iter_mut().for_each(Channel::reopen);
@@ -360,297 +243,23 @@ impl Output {
         self.history.has_after(services, after)
     }
 
-    /// When [`Output::flush`] or [`Output::ready`] is due without any event.
-    pub fn next_deadline(&self) -> Option<Time> {
-        let drops = self.drops_due.filter(|_| !self.channels.iter().any(Channel::is_held));
-        self.channels.iter().filter_map(Channel::next_due).chain(drops).chain(self.next_read()).min()
+    /// The places where lines of a service are lost just now.
+    pub fn log_failures(&self, outlet: Outlet) -> Vec<LogFailure> {
+        let ends = self.pipes[2 * outlet.0..][..2].iter();
+        let channels: BTreeSet<usize> = ends.filter_map(End::channel).collect();
+        channels.into_iter().filter_map(|channel| self.channels[channel].failure()).collect()
     }
-
-    /// Whether [`Output::ready`] is due without any event.
-    pub fn is_due(&self, now: Time) -> bool {
-        self.next_read().is_some_and(|next| next <= now)
-    }
-
-    fn next_read(&self) -> Option<Time> {
-        self.channels.iter().filter_map(Channel::next_read).min()
-    }
-
-    /// Writes what goes without waiting: musterd's messages, lines, and partial lines whose time has come. Call it before
-    /// every wait.
-    pub fn flush(&mut self, now: Time) {
-        for channel in 0..self.channels.len() {
-            while let Some(pipe) = self.channels[channel].next_partial(now) {
-                self.give_out(pipe, Part::Rest(Ending::Paused));
-            }
-        }
-        self.tell_drops(now);
-        // Twice, because a sink that begins or ceases to fail says so.
-        for _ in 0..2 {
-            self.take_messages();
-            for channel in 0..self.channels.len() {
-                if self.channels[channel].write(&self.epoll) {
-                    self.postpone(channel, now);
-                }
-            }
-        }
-    }
-
-    /// Writes musterd's messages in the middle of a turn if many wait: a thousand services that start or crash at once
-    /// are told of in one turn. Call it after each message.
-    pub fn relieve(&mut self, now: Time) {
-        if !self.log.is_filling() {
-            return;
-        }
-        self.take_messages();
-        let last = self.own[1].channel;
-        if self.channels[last].write(&self.epoll) {
-            self.postpone(last, now);
-        }
-    }
-
-    /// Gives out what is left in the pipes, until `deadline` by `clock` at the latest; for the end, when no service runs.
-    pub fn finish(&mut self, deadline: Time, mut clock: impl FnMut() -> Time) {
-        loop {
-            let now = clock();
-            self.channels.iter_mut().for_each(Channel::end_rests);
-            let has_read = self.read_pipes(now) > 0;
-            if !has_read && !self.channels.iter().any(Channel::is_held) {
-                (0..self.pipes.len()).for_each(|pipe| self.give_out(pipe, Part::Rest(Ending::Whole)));
-                self.drops_due = self.drops_due.map(|_| now);
-            }
-            self.flush(now);
-            let left = deadline.since(now);
-            if left.is_zero() || (!has_read && self.channels.iter().all(Channel::is_done)) {
-                self.kept.iter().for_each(Kept::forget);
-                return;
-            }
-            if !has_read {
-                // An interrupted wait only means to look again.
-                let _ = self.epoll.wait(
-                    &mut [EpollEvent::empty()],
-                    EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX),
-                );
-            }
-        }
-    }
-
-    /// What a service gets as one of its streams.
-    fn end(
-        &mut self,
-        service: &str,
-        stream: Stream,
-        destination: &Destination,
-        overflow: Overflow,
-        index: usize,
-    ) -> io::Result<End> {
-        let channel = match destination {
-            Destination::Raw => return Ok(End::Direct(self.own[stream as usize].fd.try_clone()?)),
-            Destination::None => {
-                return Ok(End::Direct(File::options().write(true).open("/dev/null")?.into()));
-            }
-            Destination::Prefix | Destination::File(_) => self.channel(stream, destination)?,
-        };
-        let fifo = self.fifos.as_mut().map(|fifos| fifos.feed(service, stream));
-        let feed = match fifo {
-            Some(Ok(feed)) => feed,
-            Some(Err(_)) | None => Feed::pipe()?,
-        };
-        let source = Source { fd: feed.read_end.as_fd(), index, overflow };
-        self.channels[channel].add_source(&self.epoll, source)?;
-        let place = self.kept.as_mut().and_then(|kept| kept.pipe(&file_name(service, stream)));
-        let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
-        let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
-        Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, due: None }))
-    }
-
-    /// The channel to a destination that musterd itself writes to.
-    fn channel(&mut self, stream: Stream, destination: &Destination) -> io::Result<usize> {
-        let Destination::File(file) = destination else { return Ok(self.own[stream as usize].channel) };
-        if let Some(&channel) = self.files.get(&file.path) {
-            self.channels[channel].change_file(file);
-            return Ok(channel);
-        }
-        let channel = self.channels.len();
-        let mut made = Channel::new(&self.epoll, channel, Sink::file(file)?)?;
-        made.keep(self.kept.as_mut().and_then(|kept| kept.queue(made.name())));
-        self.channels.push(made);
-        self.files.insert(file.path.clone(), channel);
-        Ok(channel)
-    }
-
-    /// How many bytes were read.
-    fn read_pipes(&mut self, now: Time) -> usize {
-        self.take_messages();
-        let mut sum = 0;
-        let mut events = [EpollEvent::empty(); CHANNELS_A_TURN];
-        // Interrupted: the loop's epoll tells again.
-        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-        let mut turn: BTreeSet<usize> = events[..count].iter().map(|event| event.data() as usize).collect();
-        let is_due = |channel: &Channel| channel.next_read().is_some_and(|next| next <= now);
-        turn.extend((0..self.channels.len()).filter(|&channel| is_due(&self.channels[channel])));
-        let first = std::mem::take(&mut self.first);
-        for &channel in turn.range(first..).chain(turn.range(..first)) {
-            self.channels[channel].look(now);
-            while let Some(pipe) = self.channels[channel].next_source(&self.epoll) {
-                let count = self.read_share(pipe, now);
-                self.settle(pipe, count, now);
-                sum += count;
-                if sum >= TURN {
-                    self.first = channel + 1;
-                    return sum;
-                }
-            }
-        }
-        sum
-    }
-
-    /// Decides when a pipe is read again of which so many bytes were read, and how much it holds till then.
-    fn settle(&mut self, index: usize, count: usize, now: Time) {
-        let End::Pipe(pipe) = &mut self.pipes[index] else { return };
-        let old = pipe.pace.next();
-        let next = pipe.pace.decide(count, now);
-        let (room, wanted) = (pipe.pace.room(), pipe.pace.wanted_room());
-        let may = wanted < room || self.large < LARGE_PIPES;
-        if wanted != room && may && set_room(&pipe.feed.read_end, wanted).is_ok() {
-            self.large = if wanted == LARGE { self.large + 1 } else { self.large - 1 };
-            pipe.pace.set_room(wanted);
-        }
-        let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow: pipe.overflow };
-        self.channels[pipe.channel].settle(source, (old, next), now);
-    }
-
-    fn read_share(&mut self, index: usize, now: Time) -> usize {
-        let End::Pipe(pipe) = &self.pipes[index] else { return 0 };
-        // Nothing to read, or a signal: epoll tells again. There is no end, as musterd holds the write end too.
-        let from = &pipe.feed.read_end;
-        let read = match &self.kept {
-            Some(kept) => kept.read(from, pipe.place, &mut self.buffer),
-            None => read(from, &mut self.buffer),
-        };
-        let Ok(count @ 1..) = read else { return 0 };
-        self.give_out(index, Part::Read { count, now });
-        count
-    }
-
-    fn give_out(&mut self, index: usize, part: Part) {
-        let End::Pipe(pipe) = &mut self.pipes[index] else { return };
-        if let (Part::Rest(_), true) = (part, pipe.lines.is_empty()) {
-            return;
-        }
-        let at = index / 2;
-        let channel = &mut self.channels[pipe.channel];
-        let service = &mut self.services[at];
-        let (format, time) = (self.log.format(), wall_clock());
-        let is_file = channel.is_file();
-        self.lead.clear();
-        if !is_file {
-            let own = &self.own[pipe.stream as usize];
-            let origin = Origin {
-                service: &service.name,
-                stream: pipe.stream,
-                pid: service.pid,
-                time,
-                shows_time: self.log.has_times(),
-                colour: own.colour.then(|| render::colour(at)),
-            };
-            render::lead(format, self.width, &origin, &mut self.lead);
-        }
-        let drops = pipe.overflow == Overflow::Drop && channel.is_full();
-        let queue = channel.queue();
-        let (awaited, mut is_seen) = (&service.awaited, false);
-        let origin = (pipe.stream.into(), service.pid);
-        // What came in one piece is kept in one piece: only a line that began earlier is not in the buffer.
-        let has_begun = !pipe.lines.is_empty();
-        let mut apart = has_begun;
-        let history = &mut self.history;
-        let (mut dropped, mut joined) = (0, Vec::new());
-        let line = |line: &[u8], ending| {
-            let is_in = |regex: &Regex| regex.is_in(&String::from_utf8_lossy(line));
-            is_seen = is_seen || awaited.as_ref().is_some_and(is_in);
-            if apart {
-                joined.clear();
-                joined.extend_from_slice(line);
-                if ending == Ending::Whole {
-                    joined.push(b'\n');
-                    apart = false;
-                }
-                history.keep(at, origin, time, ending, &joined);
-            }
-            match (drops, is_file) {
-                (true, _) => dropped += 1,
-                (false, true) => render::plain(line, ending, queue),
-                (false, false) => render::line(format, &self.lead, line, ending, queue),
-            }
-        };
-        let due = match part {
-            Part::Read { count, now } => {
-                let bytes = &self.buffer[..count];
-                let begun = if has_begun { memchr(b'\n', bytes).map_or(count, |end| end + 1) } else { 0 };
-                pipe.lines.push(bytes, line);
-                history.keep(at, origin, time, Ending::Whole, whole_lines(&bytes[begun..]));
-                // Nobody waits for a prompt in a file.
-                (!pipe.lines.is_empty() && !is_file).then(|| now + PAUSE)
-            }
-            Part::Rest(ending) => {
-                pipe.lines.flush(ending, line);
-                None
-            }
-        };
-        if is_seen {
-            service.awaited = None;
-            self.seen.push(Outlet(at));
-        }
-        if dropped > 0 {
-            service.dropped += dropped;
-            self.dropping.insert(at);
-        }
-        channel.set_due(index, pipe.due, due);
-        pipe.due = due;
-        if let Some(kept) = &self.kept {
-            let partial = pipe.place.map(|place| (place, pipe.lines.partial()));
-            kept.commit(partial, channel.copy());
-        }
-    }
-
-    /// Tells how many lines were dropped, once there is room for that.
-    fn tell_drops(&mut self, now: Time) {
-        if self.dropping.is_empty() || self.channels[self.own[1].channel].is_full() {
-            return;
-        }
-        if *self.drops_due.get_or_insert(now + DROPS_TOLD) > now {
-            return;
-        }
-        self.drops_due = None;
-        for at in std::mem::take(&mut self.dropping) {
-            let service = &mut self.services[at];
-            let lines = std::mem::take(&mut service.dropped);
-            let cause = "more came than the reader of musterd's output took";
-            tracing::warn!(service = service.name, dropped_lines = lines, cause, "lines were dropped");
-        }
-    }
-
-    /// Gives partial lines a new pause: while they were held back, nobody looked whether there is more of them.
-    fn postpone(&mut self, channel: usize, now: Time) {
-        for index in self.channels[channel].partials() {
-            let End::Pipe(pipe) = &mut self.pipes[index] else { continue };
-            let due = Some(now + PAUSE);
-            self.channels[channel].set_due(index, pipe.due, due);
-            pipe.due = due;
-        }
-    }
-
-    fn take_messages(&mut self) {
-        self.channels[self.own[1].channel].take_messages(&self.log);
-    }
-}
-
-/// Makes a pipe hold so many bytes; the kernel refuses it to an ordinary user who has many (pipe(7)).
-fn set_room(pipe: &OwnedFd, room: usize) -> Result<(), Errno> {
-    let room = i32::try_from(room).map_err(|_| Errno::EINVAL)?;
-    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(room)).map(drop)
 }
 
 impl End {
+    /// Where musterd takes what it reads.
+    fn channel(&self) -> Option<usize> {
+        match self {
+            End::Pipe(pipe) => Some(pipe.channel),
+            End::Direct(_) | End::Gone => None,
+        }
+    }
+
     /// What the service gets.
     fn given(&self) -> BorrowedFd<'_> {
         match self {

@@ -19,10 +19,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 
 use super::{kept::KeptQueue, log_file::Rotated};
-use crate::{config::LogFile, text::reason};
+use crate::{config::LogFile, protocol::LogFailure, text::reason};
 
 /// From here on services are held back: enough that a reader in a short pause stops nobody.
 const LIMIT: usize = 256 * 1024;
+
+/// What pipes that are closed may add to that: two large ones, as one service has.
+const LAST: usize = 512 * 1024;
 
 /// What is written at once: a pipe's usual capacity (pipe(7)), so that a large queue never needs to be moved.
 const BATCH: usize = 64 * 1024;
@@ -71,8 +74,14 @@ pub(super) struct Sink {
     open: bool,
     /// Whether the rest of that line was lost, so that a newline must come first.
     torn: bool,
-    /// How many lines an error has cost; `None` while writing works.
-    lost: Option<usize>,
+    /// What an error has cost; `None` while writing works.
+    loss: Option<Loss>,
+}
+
+/// What cannot be written.
+struct Loss {
+    errno: Errno,
+    lines: usize,
 }
 
 impl Sink {
@@ -103,7 +112,7 @@ impl Sink {
             copied: 0,
             open: false,
             torn: false,
-            lost: None,
+            loss: None,
         }
     }
 
@@ -172,6 +181,12 @@ impl Sink {
         }
     }
 
+    /// Why what is written there is lost; `None` while it is not.
+    pub(super) fn failure(&self) -> Option<LogFailure> {
+        let &Loss { errno, lines } = self.loss.as_ref()?;
+        Some(LogFailure { to: self.name.clone(), cause: errno.desc().to_lowercase(), lost_lines: lines })
+    }
+
     /// Whether lines keep their form: it is a file, not musterd's own output.
     pub(super) fn is_file(&self) -> bool {
         self.file.is_some()
@@ -195,6 +210,11 @@ impl Sink {
     /// Whether services are to be held back.
     pub(super) fn is_full(&self) -> bool {
         self.backlog() >= LIMIT
+    }
+
+    /// Whether there is no room either for what is left of services that can be held back no more.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.backlog() >= LIMIT + LAST
     }
 
     /// Whether services that were held back may go on: later than they were stopped, so that it isn't done at every line.
@@ -248,8 +268,8 @@ impl Sink {
             return Progress::Empty;
         }
         self.forget();
-        if let Some(lines) = self.lost.take() {
-            warn!(lost_lines = lines, "{} can be written again", self.name);
+        if let Some(loss) = self.loss.take() {
+            warn!(lost_lines = loss.lines, "{} can be written again", self.name);
         }
         Progress::Empty
     }
@@ -295,10 +315,10 @@ impl Sink {
         let lines = memchr_iter(b'\n', &self.queue[self.written..]).count();
         self.forget();
         self.torn = self.open;
-        match &mut self.lost {
-            Some(lost) => *lost += lines,
+        match &mut self.loss {
+            Some(loss) => *loss = Loss { errno, lines: loss.lines + lines },
             None => {
-                self.lost = Some(lines);
+                self.loss = Some(Loss { errno, lines });
                 warn!(
                     cause = errno.desc().to_lowercase(),
                     consequence =

@@ -35,6 +35,9 @@ pub struct Status {
     /// What its health check says; null without one.
     #[serde(default)]
     pub health: Option<Health>,
+    /// Where lines of it are lost just now; of those told who asked for `detail`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_failures: Vec<LogFailure>,
     /// What it takes; its keys are there only where that was measured.
     #[serde(flatten)]
     pub usage: Option<Usage>,
@@ -59,6 +62,17 @@ pub struct Health {
     pub retries: u32,
     /// What was wrong the last time: the last line of the probe's output, for one.
     pub failure: Option<String>,
+}
+
+/// A place that a service's output goes to and that cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFailure {
+    /// The path of a log file, or `stdout`, `stderr`, `stdout and stderr`: musterd's own.
+    pub to: String,
+    /// Why it cannot be written.
+    pub cause: String,
+    /// How many lines, of all services that write there, that has cost so far.
+    pub lost_lines: usize,
 }
 
 /// What main process, session and descendants of a service take together.

@@ -63,6 +63,8 @@ impl Supervisor {
             failures: service.failures,
             next_check: service.next_health_check().map(|at| self.wall_clock_to_milliseconds(at)),
             health: self.health(service),
+            // Of output nothing is known here: who has it adds this.
+            log_failures: Vec::new(),
             usage: service.measured.as_ref().filter(|_| service.main().is_some()).map(Measured::words),
             last_exits: if depth >= Depth::History { self.last_exits(id) } else { Vec::new() },
             detail: if depth >= Depth::Masked { self.detail(id, depth) } else { Vec::new() },

@@ -14,6 +14,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     ("with_few_descriptors_some_services_wait", with_few_descriptors_some_services_wait),
     ("without_descriptors_musterd_sees_and_answers", without_descriptors_musterd_sees_and_answers),
+    ("without_descriptors_output_goes_on_where_it_went", without_descriptors_output_goes_on_where_it_went),
     ("a_full_disk_keeps_the_socket_away_for_a_while", a_full_disk_keeps_the_socket_away_for_a_while),
     ("a_full_disk_keeps_the_record_away_for_a_while", a_full_disk_keeps_the_record_away_for_a_while),
     ("a_full_disk_for_notifications_fails_one_start", a_full_disk_for_notifications_fails_one_start),
@@ -160,18 +161,8 @@ fn without_descriptors_musterd_sees_and_answers() {
     let machine = machine(folder, "ulimit -n 500\nexec \"$@\"", &(services + &hermit));
     machine.wait_running("alpha");
     machine.wait_service("hermit", "is followed", |status| status.reason.contains("daemonised"));
-    let limit = |soft: usize| {
-        let output = machine.inside(&["prlimit", "--pid", "1", &format!("--nofile={soft}:")]);
-        assert!(output.status.success(), "{}", text(&output));
-    };
-    let open = || -> Vec<usize> {
-        let entries = fs::read_dir(machine.proc("1/fd")).expect("musterd's descriptors");
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
-    };
     // Room for a process, and for its pipes none: they take four.
-    let open = open();
-    let free = |limit: usize| (0..limit).filter(|number| !open.contains(number)).count();
-    limit((0..500).rev().find(|&limit| free(limit) <= 2).expect("few are free below a low limit"));
+    leave_descriptors(&machine, 2);
 
     assert!(!machine.ctl(&["start", "late"]).status.success());
     fails(&machine, "late", "too many open files");
@@ -181,8 +172,50 @@ fn without_descriptors_musterd_sees_and_answers() {
     machine.kill("KILL", pid(&before));
     machine.wait_back("hermit", &before);
     assert!(!machine.output().contains("cannot read the process table"), "{}", machine.output());
-    limit(500);
+    limit_descriptors(&machine, 500);
     machine.wait_running("late");
+}
+
+fn limit_descriptors(machine: &Machine, limit: usize) {
+    let output = machine.inside(&["prlimit", "--pid", "1", &format!("--nofile={limit}:")]);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// Limits musterd's descriptors so that so many are free.
+fn leave_descriptors(machine: &Machine, wanted: usize) {
+    let entries = fs::read_dir(machine.proc("1/fd")).expect("musterd's descriptors");
+    let open: Vec<usize> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let free = |limit: usize| (0..limit).filter(|number| !open.contains(number)).count();
+    let limit = (0..500).rev().find(|&limit| free(limit) <= wanted);
+    limit_descriptors(machine, limit.expect("few are free below a low limit"));
+}
+
+fn without_descriptors_output_goes_on_where_it_went() {
+    let folder = Folder::new("redirected");
+    let talker = folder.script("talker", "n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.05; done");
+    let (log, start) = (folder.path("log"), format!("[services.talker]\nstart = '{talker}'\n"));
+    let machine = machine(folder, "ulimit -n 500\nexec \"$@\"", &start);
+    let before = machine.wait_running("talker");
+    // Room to read the configuration, and for a log file none: it takes three.
+    leave_descriptors(&machine, 1);
+    machine.folder.config(&format!("{start}log = {{ to = 'file', path = '{log}' }}\n"));
+    machine.signal(nix::sys::signal::Signal::SIGHUP);
+    wait("it is told", || {
+        let told = "\"talker\": cannot change where its output goes: ";
+        machine
+            .output()
+            .lines()
+            .any(|line| line.contains(told) && line.contains("too many open files"))
+            .then_some(())
+    });
+    let lines = || machine.output().matches("| line ").count();
+    let count = lines();
+    wait("lines come where they came", || (lines() > count + 3).then_some(()));
+    limit_descriptors(&machine, 500);
+    machine.kill("KILL", pid(&before));
+    machine.wait_back("talker", &before);
+    wait("lines are in the file", || (machine.folder.lines("log").len() > 3).then_some(()));
 }
 
 /// A folder with room for some files, in which nothing can be created once it is filled.
@@ -258,6 +291,11 @@ fn a_full_disk_under_the_output_stops_nothing() {
     machine.wait_running("loud");
     is_kept(&machine, "alpha");
     is_kept(&machine, "loud");
+    let told = text(&machine.ctl(&["status", "loud"]));
+    assert!(told.contains("cannot write to stdout and stderr: no space left on device, "), "{told}");
+    let json = text(&machine.ctl(&["status", "--json", "loud"]));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(json[0]["log_failures"][0]["lost_lines"].as_u64() > Some(0), "{json}");
 }
 
 fn a_user_that_vanishes_is_told_and_awaited() {

@@ -1,12 +1,14 @@
 //! Answers what clients ask of the output: lines, log files, the level of messages. Decides nothing about services.
 
+use std::collections::HashMap;
+
 use super::Manager;
 use crate::{
     linux::{
         control::{Asked, Control},
         output::Wanted,
     },
-    protocol::{LogLine, Request, Response},
+    protocol::{LogLine, Request, Response, Status},
     supervisor::{ClientId, Notice, ServiceId},
 };
 
@@ -191,6 +193,20 @@ impl Manager {
     fn wanted(&self, services: &[ServiceId], after: u64) -> Wanted {
         let services = services.iter().filter_map(|&id| self.outlet(id)).collect();
         Wanted { services, after, since: None, lines: None }
+    }
+
+    /// Adds to what is told of services in full what the output knows of them.
+    pub(super) fn complete(&self, mut response: Response) -> Response {
+        let Response::Services { services } = &mut response else { return response };
+        let in_full = services.iter_mut().filter(|status| !status.detail.is_empty());
+        let mut told: HashMap<String, &mut Status> =
+            in_full.map(|status| (status.name.clone(), status)).collect();
+        for (id, config) in self.supervisor.services() {
+            if let (Some(status), Some(outlet)) = (told.get_mut(config.name.as_str()), self.outlet(id)) {
+                status.log_failures = self.output.log_failures(outlet);
+            }
+        }
+        response
     }
 
     pub(super) fn answer(&mut self, client: ClientId, response: &Response) {
