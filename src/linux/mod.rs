@@ -1,5 +1,6 @@
 //! Acts: the only part that makes system calls. Holds no policy: nothing here asks "should I?".
 
+mod accounts;
 pub mod caller;
 mod channel;
 mod child;

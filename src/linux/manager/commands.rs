@@ -6,7 +6,7 @@ use super::{Manager, NOTIFY, PROBE, descriptors, token};
 use crate::{
     config::{CheckRule, Command, Inherit, Probe, ReadyRule, Service, ServiceName},
     linux::{
-        named,
+        accounts,
         output::Outlet,
         probes::Probes,
         spawn::{Mark, Surroundings},
@@ -43,7 +43,7 @@ impl Manager {
         let watchdog = config.check.as_ref().filter(|check| check.rule == CheckRule::Notify);
         if watchdog.is_some() || config.ready.rule == ReadyRule::Notify {
             // A user that there is not yet is told by the start itself.
-            let user = config.identity.user.as_ref().and_then(named::user_id).unwrap_or_else(own_uid);
+            let user = config.identity.user.as_ref().and_then(accounts::user_id).unwrap_or_else(own_uid);
             let token = token(NOTIFY, u64::from(service.0));
             let path = self.notifier.open(&self.epoll, service, config.name.as_str(), user, token)?;
             extra.push(("NOTIFY_SOCKET", path.display().to_string()));
