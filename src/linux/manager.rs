@@ -12,7 +12,7 @@ use std::{
 
 use nix::{
     libc,
-    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout},
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -23,8 +23,10 @@ mod commands;
 mod descriptors;
 mod logs;
 mod reload;
+mod token;
 
 use reload::Loaded;
+use token::{CONTROL, NOTIFY, OUTPUT, PROBE, PROCESS, SIGNALS, pid_of, readable, tag_of, token};
 
 use super::{
     control::{Asked, Control, Guests},
@@ -72,15 +74,6 @@ const SHORT_WAIT: Duration = Duration::from_millis(5);
 
 /// How many events of the kernel are taken in one turn; what is more stays for the next one.
 const BATCH: usize = 256;
-
-// What epoll returns: the highest byte tells whose the event is, the rest which one it is.
-const TAG_SHIFT: u32 = 56;
-const SIGNALS: u8 = 0;
-const OUTPUT: u8 = 1;
-const PROCESS: u8 = 2;
-const CONTROL: u8 = 3;
-const PROBE: u8 = 4;
-const NOTIFY: u8 = 5;
 
 /// Manages the services, as they were read from the sources, until the shutdown is done; returns the exit code.
 pub fn run(config: Config, provenance: &Provenance, sources: Sources) -> u8 {
@@ -668,21 +661,4 @@ fn own_pid() -> Pid {
 /// The parent's; 0 where that lies outside the PID namespace.
 pub(super) fn parent_pid() -> Pid {
     rustix::process::getppid().map_or(0, |parent| parent.as_raw_pid())
-}
-
-/// The PID in a token.
-fn pid_of(token: u64) -> Option<Pid> {
-    Pid::try_from(token & !(0xFF << TAG_SHIFT)).ok()
-}
-
-fn token(tag: u8, rest: u64) -> u64 {
-    u64::from(tag) << TAG_SHIFT | rest
-}
-
-fn tag_of(token: u64) -> u8 {
-    token.to_be_bytes()[0]
-}
-
-fn readable(tag: u8) -> EpollEvent {
-    EpollEvent::new(EpollFlags::EPOLLIN, token(tag, 0))
 }

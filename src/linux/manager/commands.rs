@@ -2,7 +2,10 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
-use super::{Manager, NOTIFY, PROBE, descriptors, token};
+use super::{
+    Manager, descriptors,
+    token::{NOTIFY, PROBE, token},
+};
 use crate::{
     config::{CheckRule, Command, Inherit, Probe, ReadyRule, Service, ServiceName},
     linux::{
