@@ -21,6 +21,7 @@ use rustix::{
 mod begin;
 mod commands;
 mod descriptors;
+mod ends;
 mod logs;
 mod reload;
 mod token;
@@ -43,11 +44,11 @@ use super::{
     spawn::Spawner,
     table::{self, Scanner},
     terminal::Lent,
-    watch::{self, Ended, SignalError, WatchResult, Watcher},
+    watch::{self, SignalError, Watcher},
 };
 use crate::{
     config::{Config, LogLevel, Provenance, ReadyRule, Sources},
-    process::{Pid, ProcessId, Table},
+    process::{Pid, Table},
     supervisor::{Action, Caller, Event, Look, Notice, ServiceId, Supervisor},
     time::Time,
 };
@@ -288,41 +289,6 @@ impl Manager {
         self.feed(Event::Terminate { cause: name.to_owned() });
     }
 
-    fn reap(&mut self) {
-        let mut ended = Vec::new();
-        self.watcher.reap(&mut ended);
-        self.tell_ended(ended);
-    }
-
-    fn sweep(&mut self) {
-        let mut ended = Vec::new();
-        self.reserve.release();
-        self.watcher.sweep(&mut ended);
-        self.reserve.refill();
-        self.tell_ended(ended);
-    }
-
-    fn tell_ended(&mut self, ended: Vec<Ended>) {
-        for ended in ended {
-            for event in self.last_of(&ended) {
-                self.feed(event);
-            }
-        }
-    }
-
-    /// What is told of a process that ended: what it said, if it was a probe, before its end. If it had the terminal,
-    /// musterd has it now.
-    fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
-        let Ended { id: process, exit, watched, session_empty } = *ended;
-        let exit = self.oom_kills.judge(exit);
-        tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
-        if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
-            lent.take_back();
-        }
-        let said = self.probes.ended(process).map(|line| Event::Said { process, line });
-        said.into_iter().chain([Event::Ended { process, exit, session_empty }]).collect()
-    }
-
     /// Tells of the awaited lines that came.
     fn tell_lines(&mut self) {
         for event in self.lines_seen() {
@@ -491,21 +457,6 @@ impl Manager {
             Action::Exit(code) => self.exit = Some(code),
         }
         Vec::new()
-    }
-
-    fn watch(&mut self, process: ProcessId) -> Vec<Event> {
-        match self.watcher.watch(&self.epoll, process) {
-            WatchResult::Watched | WatchResult::Swept => Vec::new(),
-            WatchResult::Ended => {
-                // An orphan of ours tells how it ended, if it is reaped now.
-                let mut ended = Vec::new();
-                self.watcher.reap(&mut ended);
-                if !ended.iter().any(|ended| ended.id.pid == process.pid) {
-                    ended.push(Ended::unseen(process));
-                }
-                ended.iter().flat_map(|ended| self.last_of(ended)).collect()
-            }
-        }
     }
 
     fn outlet(&self, service: ServiceId) -> Option<Outlet> {
