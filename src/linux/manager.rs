@@ -23,6 +23,7 @@ mod commands;
 mod descriptors;
 mod ends;
 mod logs;
+mod look;
 mod reload;
 mod token;
 
@@ -33,7 +34,6 @@ use super::{
     control::{Asked, Control},
     endpoint::Endpoint,
     log::Log,
-    named,
     notify::Notifier,
     oom::OomKills,
     output::{Outlet, Output},
@@ -42,14 +42,14 @@ use super::{
     reserve::Reserve,
     setup::Setup,
     spawn::Spawner,
-    table::{self, Scanner},
+    table::Scanner,
     terminal::Lent,
-    watch::{self, SignalError, Watcher},
+    watch::{SignalError, Watcher},
 };
 use crate::{
     config::{Config, LogLevel, Provenance, ReadyRule, Sources},
-    process::{Pid, Table},
-    supervisor::{Action, Caller, Event, Look, Notice, ServiceId, Supervisor},
+    process::Pid,
+    supervisor::{Action, Caller, Event, Notice, ServiceId, Supervisor},
     time::Time,
 };
 
@@ -58,10 +58,6 @@ const CANNOT_BEGIN: u8 = 2;
 
 /// How long the last lines have to be read: `docker stop` gives ten seconds for everything.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// How often the processes are looked at before it is the kernel's turn again: whatever goes wrong with a service,
-/// signals are heard.
-const LOOKS: usize = 4;
 
 /// How long requests are answered before it is the processes' turn again: a restart waits for no flood of questions.
 const SERVING: Duration = Duration::from_millis(1);
@@ -345,57 +341,6 @@ impl Manager {
             self.feed(Event::Asked { client, caller, request });
             self.look_around();
         }
-    }
-
-    /// Looks at the processes as long as the decider needs it. Nothing is reaped between the look and its
-    /// telling: the decider would take a child that it has just heard the end of for an orphan.
-    fn look_around(&mut self) {
-        for _ in 0..LOOKS {
-            let Some(look) = self.supervisor.look() else { return };
-            let seen = match look {
-                Look::Orphans => Event::Orphans(self.orphans()),
-                Look::Usage => {
-                    self.reserve.release();
-                    let scanned = table::scan(&self.scanner, |_| false);
-                    self.reserve.refill();
-                    match scanned {
-                        Ok(table) => Event::Measured(table),
-                        Err(error) => Event::ScanFailed { error: error.to_string() },
-                    }
-                }
-                Look::Table => {
-                    self.reserve.release();
-                    // Before the table: a process that a pidfile names is in it then.
-                    let named = named::read(&self.supervisor.wanted(), clock);
-                    // Who was killed before is not who will be killed.
-                    self.oom_kills.forget();
-                    let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
-                    self.reserve.refill();
-                    match scanned {
-                        Ok(mut table) => {
-                            self.probes.mark(&mut table.processes);
-                            Event::Scanned(Table { named, ..table })
-                        }
-                        Err(error) => Event::ScanFailed { error: error.to_string() },
-                    }
-                }
-            };
-            // A large table takes seconds to be read, which what is started now has not been running for.
-            self.now = clock();
-            self.feed(seen);
-        }
-    }
-
-    /// Every restart needs this, so that the reserve is given up only where it is needed.
-    fn orphans(&mut self) -> Option<Vec<Pid>> {
-        let children = watch::orphans();
-        if children.is_ok() {
-            return children.ok();
-        }
-        self.reserve.release();
-        let children = watch::orphans().ok();
-        self.reserve.refill();
-        children
     }
 
     /// Steps an event, and what its actions lead to, before anything else.
