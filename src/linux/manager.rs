@@ -25,6 +25,7 @@ mod descriptors;
 mod ends;
 mod logs;
 mod look;
+mod outlets;
 mod reload;
 mod token;
 
@@ -286,24 +287,6 @@ impl Manager {
         self.feed(Event::Terminate { cause: name.to_owned() });
     }
 
-    /// Tells of the awaited lines that came.
-    fn tell_lines(&mut self) {
-        for event in self.lines_seen() {
-            self.feed(event);
-            self.look_around();
-        }
-    }
-
-    fn lines_seen(&mut self) -> Vec<Event> {
-        let seen = self.output.take_seen();
-        if seen.is_empty() {
-            return Vec::new();
-        }
-        let services = (0..).map(ServiceId).zip(&self.outlets);
-        let is_seen = |outlet: &Option<Outlet>| outlet.is_some_and(|outlet| seen.contains(&outlet));
-        services.filter(|(_, outlet)| is_seen(outlet)).map(|(id, _)| Event::LineSeen(id)).collect()
-    }
-
     fn take_notifications(&mut self, data: u64) {
         // The token holds a service's ID, which is a `u32`.
         let service = ServiceId(data as u32);
@@ -341,25 +324,6 @@ impl Manager {
             let caller = Caller { uid: peer.uid, pid: peer.pid };
             self.feed(Event::Asked { client, caller, request });
             self.look_around();
-        }
-    }
-
-    fn outlet(&self, service: ServiceId) -> Option<Outlet> {
-        self.outlets.get(service.0 as usize).copied().flatten()
-    }
-
-    /// Tells the output each service's main process, which its lines carry. None changes without an action, so that
-    /// a turn of output alone costs nothing.
-    fn tell_mains(&mut self) {
-        if !std::mem::take(&mut self.has_acted) {
-            return;
-        }
-        for (id, outlet) in (0..).map(ServiceId).zip(&self.outlets) {
-            if let Some(outlet) = *outlet
-                && self.supervisor.has(id)
-            {
-                self.output.set_pid(outlet, self.supervisor.main_pid(id));
-            }
         }
     }
 
