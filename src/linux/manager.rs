@@ -27,13 +27,13 @@ mod logs;
 mod look;
 mod outlets;
 mod reload;
+mod requests;
 mod token;
 
 use reload::Loaded;
 use token::{CONTROL, NOTIFY, OUTPUT, PROBE, PROCESS, SIGNALS, pid_of, tag_of};
 
 use super::{
-    control::{Asked, Control},
     endpoint::Endpoint,
     log::Log,
     notify::Notifier,
@@ -51,7 +51,7 @@ use super::{
 use crate::{
     config::{Config, Provenance, Sources},
     process::Pid,
-    supervisor::{Caller, Event, ServiceId, Supervisor},
+    supervisor::{Event, ServiceId, Supervisor},
     time::Time,
 };
 
@@ -60,9 +60,6 @@ const CANNOT_BEGIN: u8 = 2;
 
 /// How long the last lines have to be read: `docker stop` gives ten seconds for everything.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// How long requests are answered before it is the processes' turn again: a restart waits for no flood of questions.
-const SERVING: Duration = Duration::from_millis(1);
 
 /// How long the loop waits after a panic, which may come again at once.
 const AFTER_PANIC: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -298,33 +295,6 @@ impl Manager {
             self.feed(Event::Notified { service, sender, notification });
         }
         self.look_around();
-    }
-
-    /// Takes up what clients ask, until others have waited long enough: what is left is for the next turn. An answer may
-    /// bring the next request with it, that was sent without waiting: no event of the socket tells of that one.
-    fn answer_requests(&mut self) {
-        let until = clock() + SERVING;
-        while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
-            self.serve(asked);
-            if clock() >= until {
-                break;
-            }
-        }
-        while let Some(client) = self.endpoint.control().and_then(Control::next_hang_up) {
-            self.followers.hung_up(client);
-            self.feed(Event::HungUp { client });
-        }
-    }
-
-    fn serve(&mut self, asked: Asked) {
-        if let Some(response) = self.supervisor.known(self.now, &asked.request) {
-            return self.answer(asked.client, &response);
-        }
-        if let Some(Asked { client, peer, request }) = self.serve_output(asked) {
-            let caller = Caller { uid: peer.uid, pid: peer.pid };
-            self.feed(Event::Asked { client, caller, request });
-            self.look_around();
-        }
     }
 
     /// Writes the record if it has changed.
