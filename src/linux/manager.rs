@@ -26,6 +26,7 @@ mod ends;
 mod logs;
 mod look;
 mod outlets;
+mod record;
 mod reload;
 mod requests;
 mod token;
@@ -40,7 +41,7 @@ use super::{
     oom::OomKills,
     output::{Outlet, Output},
     probes::Probes,
-    record::{Entry, Record, Store},
+    record::{Entry, Store},
     reserve::Reserve,
     setup::Setup,
     spawn::Spawner,
@@ -295,33 +296,6 @@ impl Manager {
             self.feed(Event::Notified { service, sender, notification });
         }
         self.look_around();
-    }
-
-    /// Writes the record if it has changed.
-    fn save_record(&mut self) {
-        let Some(store) = &self.store else { return };
-        let services: BTreeMap<String, Entry> = self
-            .supervisor
-            .mains()
-            .map(|(name, known)| (name.to_owned(), Entry { main: known.main, restarts: known.restarts }))
-            .collect();
-        if services == self.recorded {
-            return;
-        }
-        // What could not be written is tried again in the next turn that steps anything.
-        let told = match store.save(&Record { services: services.clone() }) {
-            Ok(()) => {
-                self.recorded = services;
-                None
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(cause) = told.as_ref().filter(|_| told != self.record_failed) {
-            let consequence =
-                "trying again; a musterd that is killed meanwhile finds its services by other rules";
-            tracing::warn!(cause, consequence, "cannot keep the record");
-        }
-        self.record_failed = told;
     }
 }
 
