@@ -1,7 +1,6 @@
 //! Acts: the only part that makes system calls. Holds no policy: nothing here asks "should I?".
 
 mod accounts;
-pub mod caller;
 mod channel;
 mod child;
 pub mod control;
@@ -24,6 +23,7 @@ mod missing;
 mod named;
 pub mod notify;
 mod oom;
+pub mod ordinary;
 pub mod output;
 mod pace;
 pub mod paths;

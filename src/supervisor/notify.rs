@@ -2,8 +2,8 @@
 
 use super::{
     Notification, ServiceId, Supervisor,
-    matching::is_candidate,
     presence::ancestors,
+    process_names::is_candidate,
     state::{Found, Main},
 };
 use crate::{

@@ -1,4 +1,4 @@
-//! Finds out who musterd is, for what only root can do. Judges nothing.
+//! Finds out who musterd is where it is not root, for what only root can do. Judges nothing.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::config::{Ordinary, resources};
 const LONGEST: u64 = 16;
 
 /// Who musterd is, where it is not root.
-pub fn ordinary() -> Option<Ordinary> {
+pub fn of_this_process() -> Option<Ordinary> {
     let user = geteuid();
     if user.is_root() {
         return None;
