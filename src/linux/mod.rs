@@ -1,4 +1,4 @@
-//! Acts: the only part that makes system calls. Holds no policy: nothing here asks "should I?".
+//! Acts: all that the manager asks of the kernel. Holds no policy: nothing here asks "should I?".
 
 mod accounts;
 mod channel;
