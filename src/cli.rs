@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, error::ErrorKind};
 use crate::{
     config::{self, Config, Report, Sources},
     ctl,
-    linux::{caller, manager, plan, setup},
+    linux::{manager, ordinary, plan, setup},
     probe,
 };
 
@@ -267,7 +267,7 @@ fn sources(options: Options) -> Sources {
         log_level: options.log_level,
         commands: options.commands,
         main: options.main,
-        ordinary: caller::ordinary(),
+        ordinary: ordinary::of_this_process(),
         is_interactive: io::stdin().is_terminal(),
         ..Sources::of_this_process()
     }

@@ -1,56 +1,38 @@
-//! Reads the addresses that a probe asks, and gives each its one form. Resolves no name and connects to nothing.
+//! What the configuration allows besides the addresses of `musterd probe`, a port alone and a place without a scheme,
+//! and the one form of each. What an address is says [`Address::parse`].
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use super::{parse::string, tree::Value};
 use crate::probe::Address;
 
 const TCP: &str = "tcp://";
-const HTTP: &str = "http://";
 
 /// Where a port alone is.
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// `HOST:PORT`, or a port of this machine, as `tcp://HOST:PORT`.
 pub(crate) fn tcp(value: &Value) -> Result<String, String> {
-    let text = match value {
-        Value::Integer(port) => port.to_string(),
-        other => string(other).unwrap_or_default().to_owned(),
-    };
-    let place = text.strip_prefix(TCP).unwrap_or(&text);
-    match port(place) {
-        Some(port) => Ok(format!("{TCP}{HERE}:{port}")),
-        None => match authority(place) {
-            Some((host, Some(port))) => probed(format!("{TCP}{host}:{port}")),
-            Some((_, None)) | None => Err("must be HOST:PORT, or a port of this machine".to_owned()),
+    let wrong = || "must be HOST:PORT, or a port of this machine".to_owned();
+    let place = match value {
+        Value::Integer(port) => format!("{HERE}:{port}"),
+        other => match string(other).map(|text| text.strip_prefix(TCP).unwrap_or(text)) {
+            None | Some("") => return Err(wrong()),
+            Some(place) if place.contains("://") => return Err(wrong()),
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("{HERE}:{port}"),
+            Some(place) => place.to_owned(),
         },
-    }
+    };
+    one_form(&format!("{TCP}{place}"))
 }
 
 /// `http://HOST[:PORT][/PATH]`, with a path.
 pub(crate) fn http(value: &Value) -> Result<String, String> {
     let text = string(value).unwrap_or_default();
-    if text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
-        let remedy = "give an http:// address, or an `exec` with a client that can";
-        return Err(format!("cannot be asked, as musterd has no TLS: {remedy}"));
+    match text.split_once("://") {
+        Some(("http" | "https" | "HTTPS", _)) => one_form(text),
+        Some(_) | None => Err("must be an address such as \"http://localhost:8080/health\"".to_owned()),
     }
-    let wrong = || "must be an address such as \"http://localhost:8080/health\"".to_owned();
-    let rest = text.strip_prefix(HTTP).ok_or_else(wrong)?;
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, port) = authority(&rest[..at]).ok_or_else(wrong)?;
-    let path = &rest[at..];
-    // What a request's first line can hold (RFC 9112 3.2): a fragment stays with the client.
-    if path.contains('#') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{}, with other characters as %XX and without `#`", wrong()));
-    }
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    probed(format!("{HTTP}{host}{port}{slash}{path}"))
-}
-
-/// What `musterd probe` would refuse, a host or a path that is too long, is wrong here already.
-fn probed(address: String) -> Result<String, String> {
-    Address::parse(&address).map(|_| address)
 }
 
 /// Whether an element of `after` is an address, not the name of a service.
@@ -60,42 +42,22 @@ pub(crate) fn is_address(text: &str) -> bool {
 
 /// An address with its scheme, as in `after`.
 pub(crate) fn any(text: &str) -> Result<String, String> {
-    let value = Value::String(text.to_owned());
-    let scheme = text.split("://").next().unwrap_or_default();
-    match scheme {
-        "tcp" => tcp(&value),
-        "http" | "https" | "HTTP" | "HTTPS" => http(&value),
-        _ => Err("must be tcp://HOST:PORT or http://HOST[:PORT]/…".to_owned()),
+    if text.starts_with(TCP) { tcp(&Value::String(text.to_owned())) } else { one_form(text) }
+}
+
+/// A port that is written stays, HTTP's own as well.
+fn one_form(text: &str) -> Result<String, String> {
+    let address = Address::parse(text)?;
+    match &address {
+        Address::Http { host, path } if has_port(text) => Ok(format!("http://{host}{path}")),
+        Address::Tcp(_) | Address::Http { .. } => Ok(address.to_string()),
     }
 }
 
-/// `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT`.
-fn authority(text: &str) -> Option<(String, Option<u16>)> {
-    let (host, rest) = match text.strip_prefix('[') {
-        Some(inside) => {
-            let (literal, rest) = inside.split_once(']')?;
-            (format!("[{}]", literal.parse::<Ipv6Addr>().ok()?), rest)
-        }
-        None => {
-            let at = text.find(':').unwrap_or(text.len());
-            (text[..at].to_owned(), &text[at..])
-        }
-    };
-    // Underscores are no part of a host's name, but of Compose's.
-    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let named = !host.is_empty() && !host.starts_with(['-', '.']) && host.chars().all(letter);
-    if !named && !host.starts_with('[') {
-        return None;
-    }
-    match rest.strip_prefix(':') {
-        Some(digits) => Some((host, Some(port(digits)?))),
-        None => Some((host, None)).filter(|_| rest.is_empty()),
-    }
-}
-
-fn port(digits: &str) -> Option<u16> {
-    let port = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
-    port.filter(|port| *port != 0)
+/// Whether an address, which was understood, names a port.
+fn has_port(address: &str) -> bool {
+    let authority = address.split(['/', '?']).nth(2).unwrap_or_default();
+    authority.rsplit(']').next().is_some_and(|behind| behind.contains(':'))
 }
 
 #[cfg(test)]
@@ -130,28 +92,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_place_is_told_why() {
+        for (value, told) in [
+            (text("db"), "must name a port"),
+            (text("65536"), "number from 1 to 65535, not \"65536\""),
+            (Value::Integer(-1), "number from 1 to 65535, not \"-1\""),
+            (text("http://db:80"), "must be HOST:PORT, or a port of this machine"),
+            (Value::Boolean(true), "must be HOST:PORT, or a port of this machine"),
+        ] {
+            let error = tcp(&value).unwrap_err();
+            assert!(error.contains(told), "{value}: {error}");
+        }
+    }
+
+    #[test]
     fn an_address_has_a_path() {
         for (value, expected) in [
             ("http://db", "http://db/"),
             ("http://db:80?a=b", "http://db:80/?a=b"),
+            ("http://db?a=b:80", "http://db/?a=b:80"),
+            ("http://[::1]", "http://[::1]/"),
             ("http://[::1]:80/a/b?c=d&e", "http://[::1]:80/a/b?c=d&e"),
         ] {
             assert_eq!(http(&text(value)).as_deref(), Ok(expected), "{value}");
         }
-        for value in ["", "db", "http://", "http:///x", "http://u:p@db/", "http://db:x/", "ftp://db/"] {
+        for value in ["", "db", "tcp://db:80", "ftp://db/"] {
             assert!(http(&text(value)).unwrap_err().starts_with("must be an address"), "{value}");
         }
-        for value in ["http://db/a b", "http://db/\r\nX: y", "http://db/#a", "http://db/é"] {
-            assert!(http(&text(value)).unwrap_err().contains("%XX"), "{value}");
+        for value in
+            ["http://", "http:///x", "http://u:p@db/", "http://db:x/", "http://db/a b", "HTTPS://db/"]
+        {
+            assert_eq!(http(&text(value)).unwrap_err(), Address::parse(value).unwrap_err(), "{value}");
         }
-        assert!(http(&text("HTTPS://db/")).unwrap_err().contains("no TLS"));
-    }
-
-    #[test]
-    fn what_no_probe_would_ask_is_refused() {
-        let (long, path) = ("a".repeat(254), "a".repeat(2048));
-        assert!(tcp(&text(&format!("{long}:80"))).unwrap_err().contains("253 bytes at most"));
-        assert!(http(&text(&format!("http://db/{path}"))).unwrap_err().contains("2048 bytes at most"));
     }
 
     #[test]
@@ -159,7 +131,7 @@ mod tests {
         assert!(is_address("tcp://db:1") && !is_address("db"));
         assert_eq!(any("tcp://db:1").as_deref(), Ok("tcp://db:1"));
         assert_eq!(any("http://db").as_deref(), Ok("http://db/"));
-        assert!(any("https://db").unwrap_err().contains("no TLS"));
+        assert!(any("https://db").unwrap_err().contains("https is not spoken"));
         assert!(any("udp://db:1").unwrap_err().starts_with("must be tcp://"));
     }
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
+    accounts,
     lines::{Ending, LONGEST, Lines},
-    named, notify, pidfile,
+    notify, pidfile,
     record::{self, Record, Scope},
     render, setup,
     spawn::MARK,
@@ -143,15 +144,15 @@ pub(crate) fn notification(input: &[u8]) {
 
 /// A user has one ID, that of its first line; and a line behind all others is still found.
 pub(crate) fn passwd(input: &[u8]) {
-    let users = named::users(input);
+    let users = accounts::ids(input);
     for (name, id) in &users {
         assert!(!name.contains([':', '\n']), "{name:?}");
-        let again = named::users(format!("{name}:x:{id}:0::/:\n").as_bytes());
+        let again = accounts::ids(format!("{name}:x:{id}:0::/:\n").as_bytes());
         assert_eq!(again.get(name), Some(id));
     }
     let (id, _) = number(input);
     let longer = [input, format!("\nlast user:x:{}:0::/:/bin/sh", id as u32).as_bytes()].concat();
-    let longer = named::users(&longer);
+    let longer = accounts::ids(&longer);
     assert!(users.iter().all(|(name, id)| longer.get(name) == Some(id)), "{users:?} {longer:?}");
     assert!(longer.contains_key("last user"));
 }

@@ -1,31 +1,19 @@
-//! Finds out as whom a service runs: IDs of its user and groups, from /etc/passwd and /etc/group at each
-//! start, as a user may be made meanwhile. Changes nothing, and asks no name service (see `named`).
+//! Finds out as whom a service runs: IDs of its user and groups, at each start. Changes nothing.
 
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
-    io,
     os::unix::ffi::OsStrExt,
-    path::Path,
 };
 
-use rustix::fs::OFlags;
-
 use super::{
-    small_file,
+    accounts::{self, GROUP, PASSWD, groups, users},
     spawn_error::{Refusal, Stage},
 };
 use crate::{
     config::{Group, Identity, User},
     text::reason,
 };
-
-/// The users of this container (passwd(5)).
-const PASSWD: &str = "/etc/passwd";
-/// Its groups (group(5)).
-const GROUP: &str = "/etc/group";
-/// A line takes some 50 bytes: enough for 20,000 users; lines of groups are as short, but for their members.
-const LONGEST: u64 = 1 << 20;
 
 /// What login(1) takes for an account without a shell (passwd(5)).
 const SHELL: &[u8] = b"/bin/sh";
@@ -47,15 +35,6 @@ pub(super) struct Login {
     pub(super) name: Option<OsString>,
     pub(super) home: OsString,
     pub(super) shell: OsString,
-}
-
-/// A line of /etc/passwd.
-struct Passwd<'a> {
-    name: &'a [u8],
-    user: u32,
-    group: u32,
-    home: &'a [u8],
-    shell: &'a [u8],
 }
 
 /// Looks the user and the groups up.
@@ -85,28 +64,24 @@ pub(super) fn look_up(identity: &Identity) -> Result<Account, Refusal> {
     Ok(without_what_is_so(account, &own, own_group, rustix::process::geteuid().is_root()))
 }
 
-/// What is not there has no lines: an image from scratch has neither of the files.
 fn read(path: &str) -> Result<Vec<u8>, String> {
-    match small_file::read(Path::new(path), LONGEST, OFlags::empty()) {
-        Ok((text, _)) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(format!("cannot read {path}: {}", reason(&error))),
-    }
+    accounts::read(path).map_err(|error| format!("cannot read {path}: {}", reason(&error)))
 }
 
 fn resolve(identity: &Identity, passwd: &[u8], lines: &[u8]) -> Result<Account, Refusal> {
     let entry = match &identity.user {
         None => None,
         Some(user @ User::Name(name)) => {
-            let entry = entries(passwd).find(|entry| entry.name == name.as_bytes());
+            // Of two of one name or ID the first counts, as in getpwnam(3).
+            let entry = users(passwd).find(|entry| entry.name == name.as_bytes());
             let absent = || Refusal::new(Stage::User, user, format!("no such user in {PASSWD}"));
             Some(entry.ok_or_else(absent)?)
         }
-        Some(User::Id(id)) => entries(passwd).find(|entry| entry.user == *id),
+        Some(User::Id(id)) => users(passwd).find(|entry| entry.id == *id),
     };
     let user = match &identity.user {
         Some(User::Id(id)) => Some(*id),
-        Some(User::Name(_)) | None => entry.as_ref().map(|entry| entry.user),
+        Some(User::Name(_)) | None => entry.as_ref().map(|entry| entry.id),
     };
     let given = identity.group.as_ref().map(|group| {
         let absent = || Refusal::new(Stage::Group, shown(group), format!("no such group in {GROUP}"));
@@ -129,7 +104,7 @@ fn resolve(identity: &Identity, passwd: &[u8], lines: &[u8]) -> Result<Account, 
     Ok(Account { login: user.map(|_| login(entry.as_ref())), user, group, groups })
 }
 
-fn login(entry: Option<&Passwd<'_>>) -> Login {
+fn login(entry: Option<&accounts::User<'_>>) -> Login {
     let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
     let or = |bytes: &[u8], default: &[u8]| text(if bytes.is_empty() { default } else { bytes });
     Login {
@@ -149,45 +124,21 @@ fn without_what_is_so(mut account: Account, own: &[u32], own_group: u32, is_root
     account
 }
 
-/// The lines that are understood; of two of one name or ID the first counts, as in getpwnam(3).
-fn entries(passwd: &[u8]) -> impl Iterator<Item = Passwd<'_>> {
-    passwd.split(|&byte| byte == b'\n').filter_map(|line| {
-        let fields: Vec<&[u8]> = line.split(|&byte| byte == b':').collect();
-        let [name, _, user, group, _, home, shell] = fields[..] else { return None };
-        Some(Passwd { name, user: number(user)?, group: number(group)?, home, shell })
-    })
-}
-
-/// Name, ID and members of each group.
-fn groups(lines: &[u8]) -> impl Iterator<Item = (&[u8], u32, &[u8])> {
-    lines.split(|&byte| byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|&byte| byte == b':');
-        let (name, id) = (fields.next()?, number(fields.nth(1)?)?);
-        Some((name, id, fields.next().unwrap_or_default()))
-    })
-}
-
-/// An ID; the greatest number means "no change" to setresuid(2).
-fn number(field: &[u8]) -> Option<u32> {
-    str::from_utf8(field).ok()?.parse().ok().filter(|&id| id != u32::MAX)
-}
-
 fn group_id(group: &Group, lines: &[u8]) -> Option<u32> {
     match group {
         Group::Id(id) => Some(*id),
         Group::Name(wanted) => {
-            groups(lines).find(|(name, ..)| *name == wanted.as_bytes()).map(|(_, id, _)| id)
+            groups(lines).find(|group| group.name == wanted.as_bytes()).map(|group| group.id)
         }
     }
 }
 
 /// The user's group and those that have him as a member, as initgroups(3).
 fn memberships(user: &[u8], group: Option<u32>, lines: &[u8]) -> Vec<u32> {
-    let has_user = |members: &[u8]| members.split(|&byte| byte == b',').any(|member| member == user);
     let mut ids: Vec<u32> = group.into_iter().collect();
-    for (_, id, members) in groups(lines) {
-        if has_user(members) && !ids.contains(&id) {
-            ids.push(id);
+    for group in groups(lines) {
+        if group.has(user) && !ids.contains(&group.id) {
+            ids.push(group.id);
         }
     }
     ids

@@ -4,50 +4,55 @@
 //! requests; step each, doing at once what comes out; look at the processes if the decider needs it.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    io,
+    collections::BTreeMap,
     panic::{self, AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use nix::{
     libc,
-    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+    sys::epoll::{Epoll, EpollEvent, EpollTimeout},
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
     time::Timespec,
 };
 
+mod act;
+mod begin;
 mod commands;
 mod descriptors;
+mod ends;
 mod logs;
+mod look;
+mod outlets;
+mod record;
 mod reload;
+mod requests;
+mod token;
 
 use reload::Loaded;
+use token::{CONTROL, NOTIFY, OUTPUT, PROBE, PROCESS, SIGNALS, pid_of, tag_of};
 
 use super::{
-    control::{Asked, Control, Guests},
     endpoint::Endpoint,
-    log::{Log, wall_clock},
-    named,
+    log::Log,
     notify::Notifier,
     oom::OomKills,
     output::{Outlet, Output},
     probes::Probes,
-    record::{Entry, Record, Store},
+    record::{Entry, Store},
     reserve::Reserve,
     setup::Setup,
     spawn::Spawner,
-    table::{self, Scanner},
+    table::Scanner,
     terminal::Lent,
-    watch::{self, Ended, SignalError, WatchResult, Watcher},
+    watch::Watcher,
 };
 use crate::{
-    config::{Config, LogLevel, Provenance, ReadyRule, Sources},
-    process::{Pid, ProcessId, Table},
-    supervisor::{Action, Caller, Event, Look, Notice, Place, Recorded, ServiceId, Supervisor},
-    text::cannot,
+    config::{Config, Provenance, Sources},
+    process::Pid,
+    supervisor::{Event, ServiceId, Supervisor},
     time::Time,
 };
 
@@ -57,13 +62,6 @@ const CANNOT_BEGIN: u8 = 2;
 /// How long the last lines have to be read: `docker stop` gives ten seconds for everything.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How often the processes are looked at before it is the kernel's turn again: whatever goes wrong with a service,
-/// signals are heard.
-const LOOKS: usize = 4;
-
-/// How long requests are answered before it is the processes' turn again: a restart waits for no flood of questions.
-const SERVING: Duration = Duration::from_millis(1);
-
 /// How long the loop waits after a panic, which may come again at once.
 const AFTER_PANIC: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -72,15 +70,6 @@ const SHORT_WAIT: Duration = Duration::from_millis(5);
 
 /// How many events of the kernel are taken in one turn; what is more stays for the next one.
 const BATCH: usize = 256;
-
-// What epoll returns: the highest byte tells whose the event is, the rest which one it is.
-const TAG_SHIFT: u32 = 56;
-const SIGNALS: u8 = 0;
-const OUTPUT: u8 = 1;
-const PROCESS: u8 = 2;
-const CONTROL: u8 = 3;
-const PROBE: u8 = 4;
-const NOTIFY: u8 = 5;
 
 /// Manages the services, as they were read from the sources, until the shutdown is done; returns the exit code.
 pub fn run(config: Config, provenance: &Provenance, sources: Sources) -> u8 {
@@ -141,78 +130,6 @@ struct Manager {
 }
 
 impl Manager {
-    fn new(config: &Config, loaded: Loaded, log: &Log) -> io::Result<Self> {
-        let setup = Setup::new()?;
-        // Before the pipes: its descriptors must have low numbers, as a new process closes all above them.
-        let spawner = Spawner::new(&setup)?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(cannot("make an epoll"))?;
-        epoll.add(&setup, readable(SIGNALS)).map_err(cannot("listen to signals"))?;
-        let now = clock();
-        let (endpoint, folder) = Endpoint::open(
-            config.manager.socket.as_deref(),
-            Guests::of(&config.manager),
-            &epoll,
-            CONTROL,
-            now,
-        )?;
-        let mut output = Output::new(log).map_err(cannot("prepare stdout and stderr"))?;
-        epoll.add(&output, readable(OUTPUT)).map_err(cannot("listen to the services' output"))?;
-        output.make_room(config.services.iter().map(|service| service.name.as_str()));
-        let reserve = Reserve::new(descriptors::FOR_A_LOOK).map_err(cannot("reserve descriptors"))?;
-        descriptors::warn_if_few(&config.services);
-        if !no_colours() {
-            output.allow_colours();
-        }
-        // PID 1 takes all its services with it: nobody writes while there is no musterd.
-        if let Some(folder) = folder.as_ref().filter(|_| !setup.is_init)
-            && let Err(error) =
-                output.keep_fifos(folder, config.services.iter().map(|service| service.name.as_str()))
-        {
-            let consequence = "a musterd that is killed takes its services' output with it";
-            tracing::warn!(cause = %error, consequence, "cannot keep the services' output");
-        }
-        // PID 1 takes all its services with it: there is nothing to be found again.
-        let store = folder.filter(|_| !setup.is_init).map(|folder| Store::new(&folder));
-        let record = store.as_ref().map(Store::load).unwrap_or_default();
-        let record: HashMap<String, Recorded> = record
-            .services
-            .into_iter()
-            .map(|(name, entry)| (name, Recorded { main: entry.main, restarts: entry.restarts }))
-            .collect();
-        let boot = wall_clock().checked_sub(now.since_boot()).unwrap_or(std::time::UNIX_EPOCH);
-        let place = Place { pid: own_pid(), parent: parent_pid(), is_init: setup.is_init };
-        Ok(Manager {
-            supervisor: Supervisor::new(config, place, &record, now, boot),
-            loaded,
-            spawner,
-            watcher: Watcher::new(|pid| token(PROCESS, u64::from(pid.unsigned_abs()))),
-            scanner: Scanner::new()
-                .map_err(cannot("look at the processes"))?
-                .with_users(config.services.iter().any(|service| service.matching.needs_users())),
-            recorded: BTreeMap::new(),
-            record_failed: None,
-            exit: None,
-            deadline: None,
-            is_deadline_old: true,
-            is_record_old: true,
-            setup,
-            epoll,
-            log: log.clone(),
-            output,
-            outlets: Vec::new(),
-            reserve,
-            followers: logs::Followers::default(),
-            probes: Probes::default(),
-            oom_kills: OomKills::new(),
-            notifier: Notifier::new(config.manager.socket.as_deref()),
-            lent: None,
-            has_acted: false,
-            endpoint,
-            store,
-            now,
-        })
-    }
-
     /// Turns until the decider says that musterd ends.
     fn run(&mut self) -> u8 {
         self.survive(|manager| {
@@ -368,59 +285,6 @@ impl Manager {
         self.feed(Event::Terminate { cause: name.to_owned() });
     }
 
-    fn reap(&mut self) {
-        let mut ended = Vec::new();
-        self.watcher.reap(&mut ended);
-        self.tell_ended(ended);
-    }
-
-    fn sweep(&mut self) {
-        let mut ended = Vec::new();
-        self.reserve.release();
-        self.watcher.sweep(&mut ended);
-        self.reserve.refill();
-        self.tell_ended(ended);
-    }
-
-    fn tell_ended(&mut self, ended: Vec<Ended>) {
-        for ended in ended {
-            for event in self.last_of(&ended) {
-                self.feed(event);
-            }
-        }
-    }
-
-    /// What is told of a process that ended: what it said, if it was a probe, before its end. If it had the terminal,
-    /// musterd has it now.
-    fn last_of(&mut self, ended: &Ended) -> Vec<Event> {
-        let Ended { id: process, exit, watched, session_empty } = *ended;
-        let exit = self.oom_kills.judge(exit);
-        tracing::debug!(pid = process.pid, watched, cause = %exit, "reaped");
-        if let Some(lent) = self.lent.take_if(|lent| lent.is_with(process.pid)) {
-            lent.take_back();
-        }
-        let said = self.probes.ended(process).map(|line| Event::Said { process, line });
-        said.into_iter().chain([Event::Ended { process, exit, session_empty }]).collect()
-    }
-
-    /// Tells of the awaited lines that came.
-    fn tell_lines(&mut self) {
-        for event in self.lines_seen() {
-            self.feed(event);
-            self.look_around();
-        }
-    }
-
-    fn lines_seen(&mut self) -> Vec<Event> {
-        let seen = self.output.take_seen();
-        if seen.is_empty() {
-            return Vec::new();
-        }
-        let services = (0..).map(ServiceId).zip(&self.outlets);
-        let is_seen = |outlet: &Option<Outlet>| outlet.is_some_and(|outlet| seen.contains(&outlet));
-        services.filter(|(_, outlet)| is_seen(outlet)).map(|(id, _)| Event::LineSeen(id)).collect()
-    }
-
     fn take_notifications(&mut self, data: u64) {
         // The token holds a service's ID, which is a `u32`.
         let service = ServiceId(data as u32);
@@ -433,219 +297,6 @@ impl Manager {
         }
         self.look_around();
     }
-
-    /// Takes up what clients ask, until others have waited long enough: what is left is for the next turn. An answer may
-    /// bring the next request with it, that was sent without waiting: no event of the socket tells of that one.
-    fn answer_requests(&mut self) {
-        let until = clock() + SERVING;
-        while let Some(asked) = self.endpoint.control().and_then(Control::next_request) {
-            self.serve(asked);
-            if clock() >= until {
-                break;
-            }
-        }
-        while let Some(client) = self.endpoint.control().and_then(Control::next_hang_up) {
-            self.followers.hung_up(client);
-            self.feed(Event::HungUp { client });
-        }
-    }
-
-    fn serve(&mut self, asked: Asked) {
-        let caller = Caller { uid: asked.peer.uid, pid: asked.peer.pid, observes: asked.observes };
-        if let Some(response) = self.supervisor.known(self.now, caller, &asked.request) {
-            let response = self.complete(response);
-            return self.answer(asked.client, &response);
-        }
-        if let Some(Asked { client, request, .. }) = self.serve_output(asked) {
-            self.feed(Event::Asked { client, caller, request });
-            self.look_around();
-        }
-    }
-
-    /// Looks at the processes as long as the decider needs it. Nothing is reaped between the look and its
-    /// telling: the decider would take a child that it has just heard the end of for an orphan.
-    fn look_around(&mut self) {
-        for _ in 0..LOOKS {
-            let Some(look) = self.supervisor.look() else { return };
-            let seen = match look {
-                Look::Orphans => Event::Orphans(self.orphans()),
-                Look::Usage => {
-                    self.reserve.release();
-                    let scanned = table::scan(&self.scanner, |_| false);
-                    self.reserve.refill();
-                    match scanned {
-                        Ok(table) => Event::Measured(table),
-                        Err(error) => Event::ScanFailed { error: error.to_string() },
-                    }
-                }
-                Look::Table => {
-                    self.reserve.release();
-                    // Before the table: a process that a pidfile names is in it then.
-                    let named = named::read(&self.supervisor.wanted(), clock);
-                    // Who was killed before is not who will be killed.
-                    self.oom_kills.forget();
-                    let scanned = table::scan(&self.scanner, |pid| !self.supervisor.knows(pid));
-                    self.reserve.refill();
-                    match scanned {
-                        Ok(mut table) => {
-                            self.probes.mark(&mut table.processes);
-                            Event::Scanned(Table { named, ..table })
-                        }
-                        Err(error) => Event::ScanFailed { error: error.to_string() },
-                    }
-                }
-            };
-            // A large table takes seconds to be read, which what is started now has not been running for.
-            self.now = clock();
-            self.feed(seen);
-        }
-    }
-
-    /// Every restart needs this, so that the reserve is given up only where it is needed.
-    fn orphans(&mut self) -> Option<Vec<Pid>> {
-        let children = watch::orphans();
-        if children.is_ok() {
-            return children.ok();
-        }
-        self.reserve.release();
-        let children = watch::orphans().ok();
-        self.reserve.refill();
-        children
-    }
-
-    /// Steps an event, and what its actions lead to, before anything else.
-    fn feed(&mut self, event: Event) {
-        (self.is_deadline_old, self.is_record_old) = (true, true);
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.supervisor.step(self.now, event) {
-                events.extend(self.act(action));
-            }
-        }
-    }
-
-    /// Does it; returns what comes of it, to be stepped after what waits already.
-    fn act(&mut self, action: Action) -> Vec<Event> {
-        self.has_acted = true;
-        match action {
-            Action::Spawn { service, purpose } => return vec![self.spawn(service, purpose)],
-            Action::Watch(process) => return self.watch(process),
-            Action::Signal { process, signal } => match self.watcher.signal(process, signal) {
-                Ok(()) | Err(SignalError::Gone) => {}
-                Err(error @ (SignalError::Forbidden | SignalError::Failed(_))) => {
-                    tracing::warn!(pid = process.pid, signal, cause = %error, "cannot signal");
-                }
-            },
-            Action::Deliver { client, service, process, signal } => {
-                let error = self.watcher.signal(process, signal).err().map(|error| error.to_string());
-                return vec![Event::Delivered { client, service, error }];
-            }
-            Action::Reply { client, response } => {
-                let response = self.complete(response);
-                self.answer(client, &response);
-            }
-            Action::Tell(notice) => {
-                tell(&notice);
-                self.mark(&notice);
-                self.output.relieve(self.now);
-            }
-            Action::AwaitLine { service, awaited } => {
-                let rule = &self.supervisor.config(service).ready.rule;
-                let regex = if let ReadyRule::Log(regex) = rule { Some(regex.clone()) } else { None };
-                // This comes before the first start, which fails, too, where there are no pipes to be had.
-                let outlet = if awaited { self.open_outlet(service).ok() } else { self.outlet(service) };
-                if let Some(outlet) = outlet {
-                    self.output.await_line(outlet, regex.filter(|_| awaited));
-                }
-            }
-            Action::FlushOutput(service) => {
-                if let Some(outlet) = self.outlet(service) {
-                    self.output.ended(outlet, self.now);
-                    return self.lines_seen();
-                }
-            }
-            Action::Forget(service) => {
-                self.forget(service);
-                return vec![Event::Forgotten(service)];
-            }
-            Action::Exit(code) => self.exit = Some(code),
-        }
-        Vec::new()
-    }
-
-    fn watch(&mut self, process: ProcessId) -> Vec<Event> {
-        match self.watcher.watch(&self.epoll, process) {
-            WatchResult::Watched | WatchResult::Swept => Vec::new(),
-            WatchResult::Ended => {
-                // An orphan of ours tells how it ended, if it is reaped now.
-                let mut ended = Vec::new();
-                self.watcher.reap(&mut ended);
-                if !ended.iter().any(|ended| ended.id.pid == process.pid) {
-                    ended.push(Ended::unseen(process));
-                }
-                ended.iter().flat_map(|ended| self.last_of(ended)).collect()
-            }
-        }
-    }
-
-    fn outlet(&self, service: ServiceId) -> Option<Outlet> {
-        self.outlets.get(service.0 as usize).copied().flatten()
-    }
-
-    /// Tells the output each service's main process, which its lines carry. None changes without an action, so that
-    /// a turn of output alone costs nothing.
-    fn tell_mains(&mut self) {
-        if !std::mem::take(&mut self.has_acted) {
-            return;
-        }
-        for (id, outlet) in (0..).map(ServiceId).zip(&self.outlets) {
-            if let Some(outlet) = *outlet
-                && self.supervisor.has(id)
-            {
-                self.output.set_pid(outlet, self.supervisor.main_pid(id));
-            }
-        }
-    }
-
-    /// Writes the record if it has changed.
-    fn save_record(&mut self) {
-        let Some(store) = &self.store else { return };
-        let services: BTreeMap<String, Entry> = self
-            .supervisor
-            .mains()
-            .map(|(name, known)| (name.to_owned(), Entry { main: known.main, restarts: known.restarts }))
-            .collect();
-        if services == self.recorded {
-            return;
-        }
-        // What could not be written is tried again in the next turn that steps anything.
-        let told = match store.save(&Record { services: services.clone() }) {
-            Ok(()) => {
-                self.recorded = services;
-                None
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(cause) = told.as_ref().filter(|_| told != self.record_failed) {
-            let consequence =
-                "trying again; a musterd that is killed meanwhile finds its services by other rules";
-            tracing::warn!(cause, consequence, "cannot keep the record");
-        }
-        self.record_failed = told;
-    }
-}
-
-fn tell(notice: &Notice) {
-    let Notice { level, service, pid, message, cause, consequence } = notice;
-    let service = service.as_ref().map(|name| name.as_str());
-    let (cause, consequence) = (cause.as_str(), consequence.as_deref());
-    match level {
-        LogLevel::Error => tracing::error!(service, pid, cause, consequence, "{message}"),
-        LogLevel::Warn => tracing::warn!(service, pid, cause, consequence, "{message}"),
-        LogLevel::Info => tracing::info!(service, pid, cause, consequence, "{message}"),
-        LogLevel::Debug => tracing::debug!(service, pid, cause, consequence, "{message}"),
-        LogLevel::Trace => tracing::trace!(service, pid, cause, consequence, "{message}"),
-    }
 }
 
 /// The only clock that decisions depend on (clock_gettime(2), CLOCK_BOOTTIME).
@@ -655,34 +306,7 @@ pub(super) fn clock() -> Time {
     Time::from_boot(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
 }
 
-/// https://no-color.org: any value but the empty one.
-fn no_colours() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
-}
-
-fn own_pid() -> Pid {
-    rustix::process::getpid().as_raw_pid()
-}
-
 /// The parent's; 0 where that lies outside the PID namespace.
 pub(super) fn parent_pid() -> Pid {
     rustix::process::getppid().map_or(0, |parent| parent.as_raw_pid())
-}
-
-/// The PID in a token.
-fn pid_of(token: u64) -> Option<Pid> {
-    Pid::try_from(token & !(0xFF << TAG_SHIFT)).ok()
-}
-
-fn token(tag: u8, rest: u64) -> u64 {
-    u64::from(tag) << TAG_SHIFT | rest
-}
-
-fn tag_of(token: u64) -> u8 {
-    token.to_be_bytes()[0]
-}
-
-fn readable(tag: u8) -> EpollEvent {
-    EpollEvent::new(EpollFlags::EPOLLIN, token(tag, 0))
 }

@@ -1,6 +1,6 @@
-//! Acts: the only part that makes system calls. Holds no policy: nothing here asks "should I?".
+//! Acts: all that the manager asks of the kernel. Holds no policy: nothing here asks "should I?".
 
-pub mod caller;
+mod accounts;
 mod channel;
 mod child;
 pub mod control;
@@ -23,6 +23,7 @@ mod missing;
 mod named;
 pub mod notify;
 mod oom;
+pub mod ordinary;
 pub mod output;
 mod pace;
 pub mod paths;

@@ -37,14 +37,12 @@ pub struct Host {
 }
 
 impl Address {
-    /// Reads an address as it is written in the configuration.
+    /// Reads an address with its scheme.
     ///
     /// # Errors
     /// What it must be.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Err("must be tcp://HOST:PORT or http://HOST[:PORT][/PATH]".to_owned());
-        };
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
         match scheme {
             "tcp" => Ok(Address::Tcp(host(rest, None)?)),
             "http" => {
@@ -54,12 +52,10 @@ impl Address {
                 check_path(&path)?;
                 Ok(Address::Http { host: host(authority, Some(HTTP_PORT))?, path })
             }
-            "https" => {
-                Err("https is not spoken: probe the plain port (tcp:// tells whether it is open), or run a \
-                            command such as curl as the probe"
-                    .to_owned())
+            https if https.eq_ignore_ascii_case("https") => {
+                Err("https is not spoken: ask the plain port, or let a command such as curl ask".to_owned())
             }
-            other => Err(format!("cannot probe {}://: must be tcp:// or http://", printable(other))),
+            _ => Err("must be tcp://HOST:PORT or http://HOST[:PORT][/PATH]".to_owned()),
         }
     }
 
@@ -78,13 +74,14 @@ fn host(text: &str, default_port: Option<u16>) -> Result<Host, String> {
     let (name, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (name, port) = rest.split_once(']').ok_or("an IPv6 address in brackets must end with `]`")?;
-            name.parse::<Ipv6Addr>().map_err(|_| format!("\"{}\" is no IPv6 address", printable(name)))?;
-            (name, port)
+            let number: Result<Ipv6Addr, _> = name.parse();
+            let number = number.map_err(|_| format!("\"{}\" is no IPv6 address", printable(name)))?;
+            (number.to_string(), port)
         }
         None => {
             let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
             check_name(name)?;
-            (name, port)
+            (name.to_owned(), port)
         }
     };
     let port = match (port.strip_prefix(':'), default_port) {
@@ -93,9 +90,9 @@ fn host(text: &str, default_port: Option<u16>) -> Result<Host, String> {
             format!("the port must be a number from 1 to 65535, not \"{}\"{bracket}", printable(digits))
         })?,
         (None, Some(port)) if port_missing(text) => port,
-        (None, _) => return Err("must name a port: tcp://HOST:PORT".to_owned()),
+        (None, _) => return Err("must name a port, as in HOST:PORT".to_owned()),
     };
-    Ok(Host { name: name.to_owned(), port })
+    Ok(Host { name, port })
 }
 
 /// Whether nothing stands behind the brackets of an IPv6 address.
@@ -114,7 +111,7 @@ fn check_name(name: &str) -> Result<(), String> {
     match name {
         "" => Err("must name a host".to_owned()),
         name if name.len() > LONGEST_NAME => Err(format!("the host must have {LONGEST_NAME} bytes at most")),
-        name if name.starts_with('-') || !name.bytes().all(allowed) => {
+        name if name.starts_with(['-', '.']) || !name.bytes().all(allowed) => {
             Err(format!("\"{}\" is no host: letters, digits, `-`, `.` and `_`", printable(name)))
         }
         _ => Ok(()),
@@ -168,6 +165,7 @@ mod tests {
         for (text, shown) in [
             ("tcp://db:5432", "tcp://db:5432"),
             ("tcp://[::1]:80", "tcp://[::1]:80"),
+            ("tcp://[::0:1]:80", "tcp://[::1]:80"),
             ("tcp://my_db-1.example:1", "tcp://my_db-1.example:1"),
             ("http://web", "http://web/"),
             ("http://web:80/", "http://web/"),
@@ -185,6 +183,7 @@ mod tests {
     #[test]
     fn what_cannot_be_probed_is_told_why() {
         for (text, told) in [
+            ("", "must be tcp://HOST:PORT"),
             ("db:5432", "must be tcp://HOST:PORT"),
             ("tcp://db", "must name a port"),
             ("tcp://db:", "number from 1 to 65535, not \"\""),
@@ -200,17 +199,24 @@ mod tests {
             ("tcp://:80", "must name a host"),
             ("tcp://a b:80", "is no host"),
             ("tcp://-a:80", "is no host"),
+            ("tcp://.a:80", "is no host"),
             ("http://user:secret@web/", "no user or password"),
             ("http://web/a b", "must not hold \" \""),
             ("http://web/a\r\nX: y", "must not hold \"\\r\""),
             ("http://web/#top", "must not hold \"#\""),
+            ("http://", "must name a host"),
+            ("http:///x", "must name a host"),
+            ("http://web:x/", "number from 1"),
+            ("http://web/é", "must not hold \"é\""),
             ("https://web/", "https is not spoken"),
-            ("ftp://web/", "cannot probe ftp://"),
+            ("HTTPS://web/", "https is not spoken"),
+            ("ftp://web/", "must be tcp://HOST:PORT or http://"),
         ] {
             let error = Address::parse(text).unwrap_err();
             assert!(error.contains(told), "{text:?}: {error}");
         }
-        assert!(Address::parse(&format!("tcp://{}:1", "a".repeat(254))).is_err());
-        assert!(Address::parse(&format!("http://a/{}", "a".repeat(2048))).is_err());
+        let error = |text: String| Address::parse(&text).unwrap_err();
+        assert!(error(format!("tcp://{}:1", "a".repeat(254))).contains("253 bytes at most"));
+        assert!(error(format!("http://a/{}", "a".repeat(2048))).contains("2048 bytes at most"));
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use super::{
     Action, ServiceId, Supervisor,
     census::Census,
-    matching::{Names, is_candidate},
     presence::{Elsewhere, Everybody, ancestors, has_title_of_connection},
+    process_names::{Names, is_candidate},
     seek::{TICK, started},
     state::{Found, Gone, Main, Rule, Session, State},
 };

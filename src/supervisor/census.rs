@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    matching::{Names, is_candidate, is_manager},
     presence::ancestors,
+    process_names::{Names, is_candidate, is_manager},
 };
 use crate::process::{Pid, Process, Table};
 

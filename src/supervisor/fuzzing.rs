@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::matching::{Names, command_lines, is_candidate};
+use super::process_names::{Names, command_lines, is_candidate};
 use crate::process::{Life, Process, ProcessId};
 
 /// Names are no paths; the command lines that may have started a process are ends of its own.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{ServiceId, Supervisor, census::Census, state::State, usage::Families};
+use super::{ServiceId, Supervisor, census::Census, usage::Families};
 use crate::{
     config::{Guard, LogLevel, Remedy, Service as ServiceConfig},
     process::ProcessId,
@@ -73,10 +73,7 @@ impl Supervisor {
         let is_guarded = |id: &&ServiceId| {
             let service = &self.services[**id];
             (service.config.memory_max.is_some() || service.config.cpu_max.is_some())
-                && matches!(
-                    service.state,
-                    State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }
-                )
+                && service.state.established().is_some()
         };
         let guarded: Vec<ServiceId> = asked.iter().filter(is_guarded).copied().collect();
         if guarded.is_empty() {

@@ -21,12 +21,10 @@ const NOT_EXECUTED: u8 = 127;
 impl Supervisor {
     pub(super) fn seek(&mut self, now: Time, id: ServiceId, seek: Seek) {
         let service = &self.services[id];
-        let reason = match (seek.gone, &service.state) {
-            (Some(gone), State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. }) => {
-                Reason::Gone(gone)
-            }
-            (Some(_), _) => service.reason.clone(),
-            (None, _) => service.asked_or(Reason::Sought),
+        let reason = match seek.gone {
+            Some(gone) if service.state.established().is_some() => Reason::Gone(gone),
+            Some(_) => service.reason.clone(),
+            None => service.asked_or(Reason::Sought),
         };
         self.set(now, id, State::Seeking(seek), reason);
     }

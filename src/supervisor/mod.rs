@@ -15,7 +15,6 @@ pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod life;
-mod matching;
 mod named;
 mod neighbours;
 mod notify;
@@ -24,6 +23,7 @@ mod pattern;
 mod policy;
 mod presence;
 mod probe;
+mod process_names;
 #[cfg(test)]
 mod properties;
 mod readiness;

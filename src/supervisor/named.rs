@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, path::Path};
 use super::{
     Cause, ServiceId, Supervisor,
     ending::count,
-    matching::is_candidate,
+    process_names::is_candidate,
     service::FIRST_LOOK,
     state::{Gone, Later, Reason, Seek, Session, State},
 };

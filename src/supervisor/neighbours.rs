@@ -1,6 +1,6 @@
 //! Tells of other musterds on this machine. What they manage is left alone: see `census`.
 
-use super::{Supervisor, matching::is_manager, presence::ancestors};
+use super::{Supervisor, presence::ancestors, process_names::is_manager};
 use crate::{
     config::LogLevel,
     process::{Process, Table},

@@ -2,9 +2,9 @@
 
 use super::{
     Notification, ServiceId, Supervisor,
-    matching::is_candidate,
     presence::ancestors,
-    state::{Found, Main, State},
+    process_names::is_candidate,
+    state::{Found, Main},
 };
 use crate::{
     config::{CheckRule, LogLevel},
@@ -58,12 +58,7 @@ impl Supervisor {
     /// from the main process.
     pub(super) fn heed_announcement(&mut self, now: Time, id: ServiceId, table: &Table) {
         let Some(announced) = self.services[id].announced.take() else { return };
-        let (State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main }) =
-            &self.services[id].state
-        else {
-            return;
-        };
-        let main = main.clone();
+        let Some(main) = self.services[id].state.established().cloned() else { return };
         let is_of_service = |process: &Process| {
             main.sessions().any(|session| session == process.session)
                 || ancestors(table, process).any(|ancestor| ancestor.id == main.id)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    matching::{Names, is_init_script, is_shell_text, title},
+    process_names::{Names, is_init_script, is_shell_text, title},
     seek::started,
 };
 use crate::{

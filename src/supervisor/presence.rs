@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     census::Census,
-    matching::{Names, command_lines},
     pattern::Pattern,
+    process_names::{Names, command_lines},
     state::{Gone, Rule},
 };
 use crate::process::{Named, Pid, Process, ProcessId, Table};

@@ -13,9 +13,9 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use super::{
     backoff,
     census::Census,
-    matching::{Names, command_lines, is_candidate},
     pattern::Pattern,
     presence::{Everybody, Finding, Seeker, ancestors, assign},
+    process_names::{Names, command_lines, is_candidate},
     state::Rule,
 };
 use crate::{

@@ -38,8 +38,7 @@ impl Supervisor {
         if service.reload.is_some() {
             return Some(format!("service \"{name}\": its reload command is still at work"));
         }
-        let is_there =
-            matches!(service.state, State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. });
+        let is_there = service.state.established().is_some();
         (!is_there).then(|| format!("service \"{name}\" is {state}: {}", service.reason))
     }
 

@@ -5,9 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use super::{
     Action, Cause, Look, ServiceId, Supervisor,
     census::Census,
-    matching::{Names, is_candidate},
     pattern::Launcher,
     presence::{self, Elsewhere, Everybody, Finding, Kin, Seeker},
+    process_names::{Names, is_candidate},
     service::Aftermath,
     state::{Found, Gone, Main, Reason, State},
 };

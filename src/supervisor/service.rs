@@ -218,17 +218,7 @@ impl Service {
     pub(super) fn is_certain(&self) -> bool {
         match &self.state {
             State::Starting { .. } => false,
-            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main } => {
-                !matches!(main.found, Found::Followed { .. })
-            }
-            State::Stopped
-            | State::Waiting { .. }
-            | State::Seeking(_)
-            | State::Spawning
-            | State::Stopping(_)
-            | State::Backoff { .. }
-            | State::Exited
-            | State::Failed => true,
+            state => state.established().is_none_or(|main| !matches!(main.found, Found::Followed { .. })),
         }
     }
 
@@ -239,23 +229,13 @@ impl Service {
             State::Starting { starter, .. } if self.pattern.launcher == Some(Launcher::Wrapper) => {
                 now + now.since(starter.since).max(FIRST_LOOK)
             }
-            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main }
-                if self.bore_its_name && matches!(main.found, Found::Followed { .. }) =>
-            {
-                now + now.since(main.since).max(NAMING)
-            }
-            State::Readying { .. } | State::Running { .. } | State::Unhealthy { .. } => {
-                self.guard.next_look(&self.config, now)
-            }
-            State::Starting { .. }
-            | State::Stopped
-            | State::Waiting { .. }
-            | State::Seeking(_)
-            | State::Spawning
-            | State::Stopping(_)
-            | State::Backoff { .. }
-            | State::Exited
-            | State::Failed => Time::MAX,
+            state => match state.established() {
+                Some(main) if self.bore_its_name && matches!(main.found, Found::Followed { .. }) => {
+                    now + now.since(main.since).max(NAMING)
+                }
+                Some(_) => self.guard.next_look(&self.config, now),
+                None => Time::MAX,
+            },
         }
     }
 

@@ -160,24 +160,11 @@ impl Supervisor {
         }
         for id in self.services.ids() {
             let free = self.services[id].dependents.iter().all(|&dependent| self.is_stopped(dependent));
-            match self.services[id].state {
-                State::Stopping(_) if hasten => self.kill_if_late(now, id),
-                State::Stopped
-                | State::Waiting { .. }
-                | State::Seeking(_)
-                | State::Spawning
-                | State::Stopping(_)
-                | State::Backoff { .. }
-                | State::Exited
-                | State::Failed => {}
-                State::Starting { .. }
-                | State::Readying { .. }
-                | State::Running { .. }
-                | State::Unhealthy { .. } => {
-                    if free || hurried {
-                        self.stop(now, id, Reason::Shutdown);
-                    }
-                }
+            let state = &self.services[id].state;
+            if hasten && matches!(state, State::Stopping(_)) {
+                self.kill_if_late(now, id);
+            } else if state.is_up() && (free || hurried) {
+                self.stop(now, id, Reason::Shutdown);
             }
         }
     }

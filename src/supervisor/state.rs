@@ -83,6 +83,22 @@ impl State {
         }
     }
 
+    /// The main process that is the service itself, and no start command; not while it is being ended.
+    pub(super) fn established(&self) -> Option<&Main> {
+        match self {
+            State::Readying { main, .. } | State::Running { main } | State::Unhealthy { main } => Some(main),
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Seeking(_)
+            | State::Spawning
+            | State::Starting { .. }
+            | State::Stopping(_)
+            | State::Backoff { .. }
+            | State::Exited
+            | State::Failed => None,
+        }
+    }
+
     /// Whether the start command or main process is there, and is not being ended.
     pub(super) fn is_up(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use rustix::process::geteuid;
 
 use crate::{
     config::{self, User},
-    linux::named::{self, Users},
+    linux::accounts::{self, UserIds},
     protocol::Request,
 };
 
@@ -58,7 +58,7 @@ impl Guests {
             return Right::Host;
         }
         let by_name = |user: &User| matches!(user, User::Name(_));
-        let names = self.users.iter().chain(&self.observers).any(by_name).then(named::all_users);
+        let names = self.users.iter().chain(&self.observers).any(by_name).then(accounts::user_ids);
         let names = names.unwrap_or_default();
         if has(&self.users, uid, &names) {
             Right::Guest
@@ -72,11 +72,11 @@ impl Guests {
     /// The names that no user has yet.
     pub fn unknown(&self) -> Vec<&User> {
         let users = self.users.iter().chain(&self.observers);
-        users.filter(|user| named::user_id(user).is_none()).collect()
+        users.filter(|user| accounts::user_id(user).is_none()).collect()
     }
 }
 
-fn has(users: &[User], uid: u32, names: &Users) -> bool {
+fn has(users: &[User], uid: u32, names: &UserIds) -> bool {
     users.iter().any(|user| match user {
         User::Id(id) => *id == uid,
         User::Name(name) => names.get(name) == Some(&uid),
@@ -93,7 +93,7 @@ mod tests {
             users: vec![User::Id(1000), User::Name("daemon".to_owned())],
             observers: vec![User::Id(1000), User::Id(1001), User::Name("no-such-user".to_owned())],
         };
-        let daemon = named::user_id(&User::Name("daemon".to_owned())).unwrap();
+        let daemon = accounts::user_id(&User::Name("daemon".to_owned())).unwrap();
         assert_eq!(guests.right_of(0), Right::Host);
         assert_eq!(guests.right_of(1000), Right::Guest);
         assert_eq!(guests.right_of(daemon), Right::Guest);

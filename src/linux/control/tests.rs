@@ -1,3 +1,5 @@
+//! The control socket with real clients, and a clock that moves only when it is told to.
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},

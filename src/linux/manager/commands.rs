@@ -1,13 +1,15 @@
 //! Runs what the decider asks for: a service's commands, and its probes. Chooses nothing but the words.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{os::fd::AsFd, time::Duration};
 
-use super::{Manager, NOTIFY, PROBE, descriptors, token};
+use super::{
+    Manager,
+    token::{NOTIFY, PROBE, token},
+};
 use crate::{
     config::{CheckRule, Command, Inherit, Probe, ReadyRule, Service, ServiceName},
     linux::{
-        named,
-        output::Outlet,
+        accounts,
         probes::Probes,
         spawn::{Mark, Surroundings},
         terminal::Lent,
@@ -43,7 +45,7 @@ impl Manager {
         let watchdog = config.check.as_ref().filter(|check| check.rule == CheckRule::Notify);
         if watchdog.is_some() || config.ready.rule == ReadyRule::Notify {
             // A user that there is not yet is told by the start itself.
-            let user = config.identity.user.as_ref().and_then(named::user_id).unwrap_or_else(own_uid);
+            let user = config.identity.user.as_ref().and_then(accounts::user_id).unwrap_or_else(own_uid);
             let token = token(NOTIFY, u64::from(service.0));
             let path = self.notifier.open(&self.epoll, service, config.name.as_str(), user, token)?;
             extra.push(("NOTIFY_SOCKET", path.display().to_string()));
@@ -94,39 +96,6 @@ impl Manager {
         let made = (spawned.id, spawned.leads_session);
         self.watcher.add_child(&self.epoll, spawned);
         Ok(made)
-    }
-
-    /// The service's pipes, made when they are first needed: where there are too few descriptors, those that are there
-    /// go to as many services as can have all that they need.
-    pub(super) fn open_outlet(&mut self, service: ServiceId) -> Result<Outlet, String> {
-        let opened = match self.try_outlet(service) {
-            Err(_) if self.close_resting(service) => self.try_outlet(service),
-            opened => opened,
-        };
-        let outlet = opened.map_err(|error| descriptors::pipes_missing(&error))?;
-        let at = service.0 as usize;
-        self.outlets.resize(self.outlets.len().max(at + 1), None);
-        self.outlets[at] = Some(outlet);
-        Ok(outlet)
-    }
-
-    fn try_outlet(&mut self, service: ServiceId) -> io::Result<Outlet> {
-        let config = self.supervisor.config(service);
-        let Some(outlet) = self.outlet(service) else {
-            return self.output.add_service_as(config.name.as_str(), &config.log);
-        };
-        self.output.change_service(outlet, config.name.as_str(), &config.log, self.now)?;
-        Ok(outlet)
-    }
-
-    /// Closes the pipes of all the services but this one of which nothing runs. Whether there are any.
-    fn close_resting(&mut self, needy: ServiceId) -> bool {
-        let ids = self.supervisor.services().map(|(id, _)| id);
-        let resting = ids.filter(|&id| id != needy && self.supervisor.is_at_rest(id));
-        let outlets = resting.filter_map(|id| self.outlet(id));
-        let outlets: Vec<Outlet> = outlets.filter(|&outlet| !self.output.is_held(outlet)).collect();
-        outlets.iter().for_each(|&outlet| self.output.close_service(outlet, self.now));
-        !outlets.is_empty()
     }
 
     /// Runs a probe: a command as the service, an address as a helper of musterd's own. What it says goes into a pipe.

@@ -1,5 +1,5 @@
 //! The merged configuration as it was written: printed as TOML that says the same again, each value with its origin.
-//! Checks nothing itself.
+//! Judges none.
 
 use std::{fmt, path::Path};
 

@@ -1,0 +1,85 @@
+//! Steps the decider and does what it says. Decides nothing.
+
+use std::collections::VecDeque;
+
+use super::Manager;
+use crate::{
+    config::{LogLevel, ReadyRule},
+    linux::watch::SignalError,
+    supervisor::{Action, Event, Notice},
+};
+
+impl Manager {
+    /// Steps an event, and what its actions lead to, before anything else.
+    pub(super) fn feed(&mut self, event: Event) {
+        (self.is_deadline_old, self.is_record_old) = (true, true);
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.supervisor.step(self.now, event) {
+                events.extend(self.act(action));
+            }
+        }
+    }
+
+    /// Does it; returns what comes of it, to be stepped after what waits already.
+    fn act(&mut self, action: Action) -> Vec<Event> {
+        self.has_acted = true;
+        match action {
+            Action::Spawn { service, purpose } => return vec![self.spawn(service, purpose)],
+            Action::Watch(process) => return self.watch(process),
+            Action::Signal { process, signal } => match self.watcher.signal(process, signal) {
+                Ok(()) | Err(SignalError::Gone) => {}
+                Err(error @ (SignalError::Forbidden | SignalError::Failed(_))) => {
+                    tracing::warn!(pid = process.pid, signal, cause = %error, "cannot signal");
+                }
+            },
+            Action::Deliver { client, service, process, signal } => {
+                let error = self.watcher.signal(process, signal).err().map(|error| error.to_string());
+                return vec![Event::Delivered { client, service, error }];
+            }
+            Action::Reply { client, response } => {
+                let response = self.complete(response);
+                self.answer(client, &response);
+            }
+            Action::Tell(notice) => {
+                tell(&notice);
+                self.mark(&notice);
+                self.output.relieve(self.now);
+            }
+            Action::AwaitLine { service, awaited } => {
+                let rule = &self.supervisor.config(service).ready.rule;
+                let regex = if let ReadyRule::Log(regex) = rule { Some(regex.clone()) } else { None };
+                // This comes before the first start, which fails, too, where there are no pipes to be had.
+                let outlet = if awaited { self.open_outlet(service).ok() } else { self.outlet(service) };
+                if let Some(outlet) = outlet {
+                    self.output.await_line(outlet, regex.filter(|_| awaited));
+                }
+            }
+            Action::FlushOutput(service) => {
+                if let Some(outlet) = self.outlet(service) {
+                    self.output.ended(outlet, self.now);
+                    return self.lines_seen();
+                }
+            }
+            Action::Forget(service) => {
+                self.forget(service);
+                return vec![Event::Forgotten(service)];
+            }
+            Action::Exit(code) => self.exit = Some(code),
+        }
+        Vec::new()
+    }
+}
+
+fn tell(notice: &Notice) {
+    let Notice { level, service, pid, message, cause, consequence } = notice;
+    let service = service.as_ref().map(|name| name.as_str());
+    let (cause, consequence) = (cause.as_str(), consequence.as_deref());
+    match level {
+        LogLevel::Error => tracing::error!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Warn => tracing::warn!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Info => tracing::info!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Debug => tracing::debug!(service, pid, cause, consequence, "{message}"),
+        LogLevel::Trace => tracing::trace!(service, pid, cause, consequence, "{message}"),
+    }
+}
