@@ -134,7 +134,7 @@ fn a_partial_line_comes_after_a_pause_or_at_the_end_of_its_process() {
     assert_eq!(output.next_deadline(), None);
 
     out.write_all(b"killed in the mid").unwrap();
-    output.ended(web, at(1500));
+    output.flush_lines(web, true, at(1500));
     output.flush(at(1500));
     assert_eq!(take(&read_end), "web     | killed in the mid\n");
     assert_eq!(output.next_deadline(), None);
@@ -152,7 +152,7 @@ fn json_tells_a_piece_of_a_line_from_a_whole_one() {
     output.flush(at(1000));
     out.write_all(b" done\nend").unwrap();
     output.ready(at(1100));
-    output.ended(web, at(1200));
+    output.flush_lines(web, true, at(1200));
     output.flush(at(1200));
     let told: Vec<_> = take(&read_end)
         .lines()
@@ -501,6 +501,6 @@ fn an_awaited_line_is_told_once_and_only_of_its_service() {
     // The last line of a start command has no newline.
     output.await_line(db, ready());
     writer(output.stdout(db)).write_all(b"Listening on x:1").unwrap();
-    output.ended(db, at(0));
+    output.flush_lines(db, true, at(0));
     assert_eq!(output.take_seen(), [db]);
 }

@@ -115,7 +115,7 @@ fn messages_and_lines_keep_their_order_and_their_column() {
         output.flush(Time::default());
         tracing::info!("four");
         nix::unistd::write(output.stderr(database), b"five").unwrap();
-        output.ended(database, Time::default());
+        output.flush_lines(database, true, Time::default());
         output.flush(Time::default());
     });
     drop((output, write_end));

@@ -93,7 +93,7 @@ fn both_streams_share_a_file_and_a_last_line_is_ended() {
     writer(output.stdout(web)).write_all(b"and half").unwrap();
     output.flush(at(5000));
     assert_eq!(folder.read("log"), "an error\n", "nobody waits for a prompt in a file");
-    output.ended(web, at(5000));
+    output.flush_lines(web, true, at(5000));
     output.flush(at(5000));
     assert_eq!(folder.read("log"), "an error\nhalf and half\n");
 }
@@ -219,7 +219,7 @@ fn raw_is_our_own_stdout_and_none_is_nowhere() {
     let web = output.add_service_as("web", &logging).unwrap();
     nix::unistd::write(output.stdout(web), b"no line").unwrap();
     nix::unistd::write(output.stderr(web), b"nothing\n").unwrap();
-    output.ended(web, at(0));
+    output.flush_lines(web, true, at(0));
     turn(&mut output);
     assert_eq!(take(&read_end), "no line");
 }

@@ -48,15 +48,16 @@ pub(super) struct Pace {
     much: bool,
     /// What the pipe holds.
     room: usize,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { last: None, next: Next::Told, idle: 0, much: false, room: USUAL }
-    }
+    /// Whether the kernel refused to let it hold something else.
+    fixed: bool,
 }
 
 impl Pace {
+    /// Of a pipe that holds so many bytes.
+    pub(super) fn new(room: usize) -> Self {
+        Self { last: None, next: Next::Told, idle: 0, much: false, room, fixed: false }
+    }
+
     /// When the pipe is read next, as was decided last.
     pub(super) fn next(&self) -> Next {
         self.next
@@ -67,23 +68,30 @@ impl Pace {
         self.room
     }
 
-    /// What it should hold: less than a longest rest fills only half of.
-    pub(super) fn wanted_room(&self) -> usize {
+    /// Whether it holds more than usual.
+    pub(super) fn is_large(&self) -> bool {
+        self.room > USUAL
+    }
+
+    /// What it should hold, if that is something else: where half of it is filled in less than a longest rest, more, if
+    /// it `may_grow`.
+    pub(super) fn wanted_room(&self, may_grow: bool) -> Option<usize> {
         match self.next {
-            Next::Told => USUAL,
-            Next::Rest(rest) if rest >= LONGEST_REST => self.room,
-            Next::Again | Next::Rest(_) => LARGE,
+            Next::Told => self.is_large().then_some(USUAL),
+            Next::Rest(rest) if rest >= LONGEST_REST => None,
+            Next::Again | Next::Rest(_) => (may_grow && !self.fixed && self.room < LARGE).then_some(LARGE),
         }
     }
 
     /// That the kernel tells of the pipe from now on.
     pub(super) fn begin_anew(&mut self) {
-        *self = Self { room: self.room, ..Self::default() };
+        *self = Self::new(self.room);
     }
 
-    /// That the pipe holds so much from now on.
-    pub(super) fn set_room(&mut self, room: usize) {
-        self.room = room;
+    /// What the kernel has answered to the wish for another room.
+    pub(super) fn set_room(&mut self, room: Option<usize>) {
+        self.room = room.unwrap_or(self.room);
+        self.fixed = room.is_none();
     }
 
     /// Decides after a read of so many bytes.
@@ -110,7 +118,7 @@ impl Pace {
 
     /// Where there may be more it is read at once, or else when it may be half full.
     fn after_some(&self, count: usize, since: Duration) -> Next {
-        if count >= USUAL {
+        if count >= USUAL.min(self.room) {
             return Next::Again;
         }
         if self.next == Next::Told && !self.much && since >= LONGEST_REST {
@@ -139,7 +147,9 @@ mod tests {
         let decide = |&(after, count): &(u64, usize)| {
             now += Duration::from_micros(after);
             let next = pace.decide(count, now);
-            pace.set_room(pace.wanted_room());
+            if let Some(room) = pace.wanted_room(true) {
+                pace.set_room(Some(room));
+            }
             (next, pace.room())
         };
         reads.iter().map(decide).collect()
@@ -149,6 +159,10 @@ mod tests {
         told(pace, reads).into_iter().map(|(next, _)| next).collect()
     }
 
+    fn usual() -> Pace {
+        Pace::new(USUAL)
+    }
+
     fn rest(microseconds: u64) -> Next {
         Next::Rest(Duration::from_micros(microseconds))
     }
@@ -156,14 +170,14 @@ mod tests {
     #[test]
     fn lone_lines_are_told_of() {
         let reads = [(0, 64), (1000, 64), (5000, 9000), (1_000_000, 64)];
-        assert_eq!(decided(&mut Pace::default(), &reads), [TOLD; 4]);
+        assert_eq!(decided(&mut usual(), &reads), [TOLD; 4]);
     }
 
     #[test]
     fn a_row_of_lines_rests_until_it_is_over() {
         let reads = [(0, 64), (10, 64), (1000, 9000), (1000, 0), (1000, 64), (1000, 0), (1000, 0), (9, 64)];
         let told = [TOLD, LONGEST, LONGEST, LONGEST, LONGEST, LONGEST, TOLD, TOLD];
-        assert_eq!(decided(&mut Pace::default(), &reads), told);
+        assert_eq!(decided(&mut usual(), &reads), told);
     }
 
     #[test]
@@ -171,9 +185,9 @@ mod tests {
         // Slowly; 64, 128 and 1600 MB/s; 64 MB/s again, for which it is large enough.
         let reads = [(0, USUAL / 2), (5000, 64), (250, 16_000), (250, 32_000), (20, 32_000), (250, 16_000)];
         let large = [(rest(512), LARGE), (LONGEST, LARGE), (AGAIN, LARGE), (LONGEST, LARGE)];
-        let usual = [(LONGEST, USUAL); 2];
-        let mut pace = Pace::default();
-        assert_eq!(told(&mut pace, &reads), [&usual[..], &large[..]].concat());
+        let slow = [(LONGEST, USUAL); 2];
+        let mut pace = usual();
+        assert_eq!(told(&mut pace, &reads), [&slow[..], &large[..]].concat());
         let idle = told(&mut pace, &[(1000, 0); IDLE_AFTER_MUCH as usize]);
         assert_eq!(idle.last(), Some(&(TOLD, USUAL)));
         assert!(idle[..idle.len() - 1].iter().all(|&idle| idle == (LONGEST, LARGE)));
@@ -182,17 +196,27 @@ mod tests {
     #[test]
     fn there_may_be_more_where_a_whole_share_was() {
         let reads = [(0, USUAL), (5000, USUAL), (5000, 64)];
-        assert_eq!(decided(&mut Pace::default(), &reads), [AGAIN, AGAIN, LONGEST]);
+        assert_eq!(decided(&mut usual(), &reads), [AGAIN, AGAIN, LONGEST]);
     }
 
     #[test]
     fn what_was_idle_after_much_is_as_any_other() {
-        let mut pace = Pace::default();
+        let mut pace = usual();
         let reads = [&[(0, USUAL)][..], &[(1000, 0); IDLE_AFTER_MUCH as usize]].concat();
         assert_eq!(decided(&mut pace, &reads).last(), Some(&TOLD));
         assert_eq!(
             decided(&mut pace, &[(0, 64), (10, 64), (1000, 0), (1000, 0)]),
             [TOLD, LONGEST, LONGEST, TOLD]
         );
+    }
+
+    #[test]
+    fn a_pipe_that_the_kernel_keeps_small_is_read_the_sooner() {
+        let mut pace = Pace::new(8192);
+        pace.set_room(None);
+        let reads = [(0, 8192), (1000, 2048), (200, 2048)];
+        assert_eq!(told(&mut pace, &reads), [(AGAIN, 8192), (LONGEST, 8192), (rest(400), 8192)]);
+        assert_eq!(decided(&mut pace, &[(1000, 0); IDLE_AFTER_MUCH as usize]).last(), Some(&TOLD));
+        assert_eq!(pace.wanted_room(true), None, "it is small enough");
     }
 }

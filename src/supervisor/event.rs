@@ -233,8 +233,14 @@ pub enum Action {
         /// Whether it is awaited.
         awaited: bool,
     },
-    /// A process of the service ended: what it wrote last is given out.
-    FlushOutput(ServiceId),
+    /// What was written for the service until now is given out, a line that has begun too, unless it is seen that
+    /// somebody goes on with it.
+    FlushOutput {
+        /// Whose output.
+        service: ServiceId,
+        /// Whether it is certain that nobody is left who could.
+        is_last: bool,
+    },
     /// The service is no more: what is kept for it is given up; answered by `Forgotten`.
     Forget(ServiceId),
     /// End musterd with this exit code.

@@ -33,6 +33,8 @@ impl Supervisor {
     pub(super) fn start(&mut self, now: Time, id: ServiceId) {
         self.take_up_next(id);
         if !self.is_given_up(now, id) && !self.back_off(now, id) && !self.waits_for_others(now, id) {
+            // What others began to write is not the beginning of its first line.
+            self.actions.push(Action::FlushOutput { service: id, is_last: false });
             let service = &mut self.services[id];
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
@@ -176,7 +178,9 @@ impl Supervisor {
         if self.probed.get(&process.pid).is_some_and(|probed| probed.probes()) {
             return self.probe_ended(now, id, process, exit);
         }
-        self.actions.push(Action::FlushOutput(id));
+        if session_empty {
+            self.actions.push(Action::FlushOutput { service: id, is_last: true });
+        }
         self.reload_ended(now, id, process, exit);
         if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
             self.remember(Some(id), Some(process.pid), Tale::Exit(exit));

@@ -99,6 +99,11 @@ impl State {
         }
     }
 
+    /// Whether nothing of it runs, and nothing is being done about that now.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, State::Stopped | State::Backoff { .. } | State::Exited | State::Failed)
+    }
+
     /// Whether the start command or main process is there, and is not being ended.
     pub(super) fn is_up(&self) -> bool {
         match self {

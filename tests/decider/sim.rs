@@ -431,7 +431,7 @@ impl Sim {
                 self.awaited.remove(&service);
                 None
             }
-            Action::FlushOutput(_) => None,
+            Action::FlushOutput { .. } => None,
             Action::Forget(service) => {
                 self.judge.forgotten(&self.kernel, service);
                 Some(Event::Forgotten(service))

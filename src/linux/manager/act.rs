@@ -55,9 +55,9 @@ impl Manager {
                     self.output.await_line(outlet, regex.filter(|_| awaited));
                 }
             }
-            Action::FlushOutput(service) => {
+            Action::FlushOutput { service, is_last } => {
                 if let Some(outlet) = self.outlet(service) {
-                    self.output.ended(outlet, self.now);
+                    self.output.flush_lines(outlet, is_last, self.now);
                     return self.lines_seen();
                 }
             }

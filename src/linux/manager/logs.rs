@@ -124,7 +124,7 @@ impl Manager {
     /// The lines of a service that is about to be no more go to those who follow it, or are kept until they ask.
     pub(super) fn give_last_lines(&mut self, service: ServiceId) {
         let Some(outlet) = self.outlet(service) else { return };
-        self.output.ended(outlet, self.now);
+        self.output.flush_lines(outlet, true, self.now);
         for mut follower in std::mem::take(&mut self.followers.0) {
             let (services, after) = (vec![outlet], follower.after);
             let follows = follower.services.contains(&service);

@@ -3,7 +3,7 @@
 
 use std::{fs::File, io, os::fd::AsFd, path::Path};
 
-use super::{End, Outlet, Output, PAUSE, Pipe, Service, writing::Part};
+use super::{End, Outlet, Output, PAUSE, Pipe, Service, reading::room, writing::Part};
 use crate::{
     config::{Destination, Logging, Overflow},
     linux::{
@@ -127,15 +127,20 @@ impl Output {
         self.channels[channel].add_source(&self.epoll, source)?;
         let place = self.kept.as_mut().and_then(|kept| kept.pipe(&file_name(service, stream)));
         let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
-        let (lines, pace) = (Lines::begun(begun.unwrap_or_default()), Pace::default());
+        let lines = Lines::begun(begun.unwrap_or_default());
+        // A FIFO may have been made larger by a musterd before this one, a new pipe is small where there are many.
+        let pace = Pace::new(room(&feed.read_end)?);
+        self.large += usize::from(pace.is_large());
         let (is_closing, due) = (false, None);
         Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, is_closing, due }))
     }
 
     /// Nothing is kept of it any more.
     pub(super) fn release(&mut self, end: &End) {
-        if let (End::Pipe(Pipe { place: Some(place), .. }), Some(kept)) = (end, &mut self.kept) {
-            kept.release(*place);
+        let End::Pipe(pipe) = end else { return };
+        self.large -= usize::from(pipe.pace.is_large());
+        if let (Some(place), Some(kept)) = (pipe.place, &mut self.kept) {
+            kept.release(place);
         }
     }
 

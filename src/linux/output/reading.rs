@@ -19,7 +19,6 @@ use crate::{
         channel::{Channel, Source},
         kept::Kept,
         lines::Ending,
-        pace::LARGE,
     },
     time::Time,
 };
@@ -40,13 +39,20 @@ impl Output {
         self.read_pipes(now)
     }
 
-    /// Gives out what the service's processes left behind, a partial line too: call it when its main process ended.
-    pub fn ended(&mut self, outlet: Outlet, now: Time) {
+    /// Gives out what the service's processes have written. A line that has begun is given out too, if it `is_last` for
+    /// certain, or else if nobody seems to go on with it: who writes more than a pipe holds fills it each time that it is read.
+    ///
+    /// While nobody reads musterd's output, that is queued as far as there is room.
+    pub fn flush_lines(&mut self, outlet: Outlet, is_last: bool, now: Time) {
         self.take_messages();
         for index in [2 * outlet.0, 2 * outlet.0 + 1] {
             let End::Pipe(pipe) = &self.pipes[index] else { continue };
-            if !self.channels[pipe.channel].is_held() {
-                self.empty(index, now);
+            if self.channels[pipe.channel].is_overfull() {
+                continue;
+            }
+            let is_full = self.left_in(index) >= pipe.pace.room() / 2;
+            self.empty(index, now);
+            if is_last || (!is_full && self.left_in(index) == 0) {
                 self.give_out(index, Part::Rest(Ending::Whole));
             }
         }
@@ -124,11 +130,11 @@ impl Output {
         let End::Pipe(pipe) = &mut self.pipes[index] else { return };
         let old = pipe.pace.next();
         let next = pipe.pace.decide(count, now);
-        let (room, wanted) = (pipe.pace.room(), pipe.pace.wanted_room());
-        let may = wanted < room || self.large < LARGE_PIPES;
-        if wanted != room && may && set_room(&pipe.feed.read_end, wanted).is_ok() {
-            self.large = if wanted == LARGE { self.large + 1 } else { self.large - 1 };
-            pipe.pace.set_room(wanted);
+        if let Some(room) = pipe.pace.wanted_room(self.large < LARGE_PIPES) {
+            self.large -= usize::from(pipe.pace.is_large());
+            // The kernel refuses it to an ordinary user who has many (pipe(7)).
+            pipe.pace.set_room(set_room(&pipe.feed.read_end, room).ok());
+            self.large += usize::from(pipe.pace.is_large());
         }
         let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow: pipe.overflow };
         self.channels[pipe.channel].settle(source, (old, next), now);
@@ -138,15 +144,21 @@ impl Output {
     pub(super) fn empty(&mut self, index: usize, now: Time) {
         let End::Pipe(pipe) = &self.pipes[index] else { return };
         let channel = pipe.channel;
-        // Cannot fail for a pipe (ioctl_fionread(2)).
-        let mut left = ioctl_fionread(&pipe.feed.read_end).unwrap_or(0);
+        let mut left = self.left_in(index);
         while left > 0 {
             self.channels[channel].write_batch();
             match self.read_share(index, now) {
                 0 => return,
-                count => left = left.saturating_sub(count as u64),
+                count => left = left.saturating_sub(count),
             }
         }
+    }
+
+    /// How many bytes wait in a pipe.
+    fn left_in(&self, index: usize) -> usize {
+        let End::Pipe(pipe) = &self.pipes[index] else { return 0 };
+        // Cannot fail for a pipe (ioctl_fionread(2)).
+        ioctl_fionread(&pipe.feed.read_end).ok().and_then(|left| usize::try_from(left).ok()).unwrap_or(0)
     }
 
     fn read_share(&mut self, index: usize, now: Time) -> usize {
@@ -163,8 +175,15 @@ impl Output {
     }
 }
 
-/// Makes a pipe hold so many bytes; the kernel refuses it to an ordinary user who has many (pipe(7)).
-fn set_room(pipe: &OwnedFd, room: usize) -> Result<(), Errno> {
+/// Makes a pipe hold so many bytes at least, and tells how many.
+fn set_room(pipe: &OwnedFd, room: usize) -> Result<usize, Errno> {
     let room = i32::try_from(room).map_err(|_| Errno::EINVAL)?;
-    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(room)).map(drop)
+    let given = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(room))?;
+    usize::try_from(given).map_err(|_| Errno::EINVAL)
+}
+
+/// How many bytes a pipe holds.
+pub(super) fn room(pipe: &OwnedFd) -> Result<usize, Errno> {
+    let room = fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?;
+    usize::try_from(room).map_err(|_| Errno::EINVAL)
 }

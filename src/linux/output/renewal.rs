@@ -5,7 +5,7 @@ use std::{io, mem, os::fd::AsFd};
 use super::{End, Outlet, Output, PAUSE, writing::Part};
 use crate::{
     config::{Destination, Logging},
-    linux::{channel::Source, lines::Ending, pace::LARGE, render::Stream},
+    linux::{channel::Source, lines::Ending, render::Stream},
     time::Time,
 };
 
@@ -117,7 +117,6 @@ impl Output {
             let fd = pipe.feed.read_end.as_fd();
             channel.remove_source(&Source { fd, index, overflow: pipe.overflow });
             channel.set_due(index, pipe.due, None);
-            self.large -= usize::from(pipe.pace.room() == LARGE);
         }
     }
 }
