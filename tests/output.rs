@@ -141,6 +141,57 @@ fn a_partial_line_comes_after_a_pause_or_at_the_end_of_its_process() {
 }
 
 #[test]
+fn a_line_that_another_process_goes_on_with_is_not_torn() {
+    let (read_end, write_end) = pipe();
+    let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+    let web = output.add_service("web").unwrap();
+    let mut worker = writer(output.stdout(web));
+    let line = "x".repeat(1023) + "\n";
+    // A pipe takes this in two pieces; its writer waits for the first one to be read.
+    let text = line.repeat(65).split_off(512);
+    let (first, second) = text.as_bytes().split_at(PIPE);
+    assert_eq!(worker.write(first).unwrap(), PIPE);
+    output.flush_lines(web, false, at(0));
+    worker.write_all(second).unwrap();
+    output.flush_lines(web, false, at(0));
+    let mut lines = String::new();
+    while lines.lines().count() < 65 {
+        output.flush(at(0));
+        lines += &take(&read_end);
+    }
+    let lengths: Vec<_> = lines.lines().map(|line| line.len() - "web     | ".len()).collect();
+    assert_eq!(lengths, [&[511][..], &[1023; 64]].concat());
+
+    worker.write_all(b"last words").unwrap();
+    output.flush_lines(web, false, at(1));
+    worker.write_all(b"first line\n").unwrap();
+    output.ready(at(2));
+    output.flush(at(2));
+    assert_eq!(take(&read_end), "web     | last words\nweb     | first line\n", "nobody went on with it");
+}
+
+#[test]
+fn last_words_while_nobody_reads_are_not_the_beginning_of_the_next_line() {
+    let (read_end, write_end) = pipe();
+    let mut output = Output::to(&log(), write_end.as_fd(), write_end.as_fd()).unwrap();
+    let (web, flood) = (output.add_service("web").unwrap(), output.add_service("flood").unwrap());
+    let (mut service, flooding) = (writer(output.stdout(web)), writer(output.stdout(flood)));
+    for _ in 0..20 {
+        fill(&flooding, 0);
+        turn(&mut output);
+    }
+    service.write_all(b"last words").unwrap();
+    output.flush_lines(web, true, at(100));
+    service.write_all(b"first line\n").unwrap();
+    let mut text = String::new();
+    while !text.contains("first line") {
+        turn(&mut output);
+        text += &take(&read_end);
+    }
+    assert!(text.contains("\nweb     | last words\n"), "{text}");
+}
+
+#[test]
 fn json_tells_a_piece_of_a_line_from_a_whole_one() {
     let (read_end, write_end) = pipe();
     let log = Log::new(LogFormat::Json, LogLevel::Info);
@@ -392,6 +443,13 @@ fn a_full_disk_harms_nobody() {
         "musterd | warning: cannot write to stdout: no space left on device; what services write there is lost and \
          counted until it can be written again\n"
     );
+    tracing::subscriber::with_default(log, || output.finish(at(1_000_000), || at(999_999)));
+    let told = take(&err);
+    assert!(
+        told.starts_with("musterd | warning: stdout could not be written to the end lost_lines="),
+        "{told}"
+    );
+    assert!(told.ends_with(": no space left on device\n") && !told.contains("=0"), "{told}");
 }
 
 #[test]

@@ -236,6 +236,11 @@ impl Channel {
         self.sink.name()
     }
 
+    /// Tells how much was lost there, if nothing can be written to the end.
+    pub(super) fn tell_loss(&mut self) {
+        self.sink.tell_loss();
+    }
+
     /// Why what is written there is lost.
     pub(super) fn failure(&self) -> Option<LogFailure> {
         self.sink.failure()

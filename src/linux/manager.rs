@@ -111,6 +111,8 @@ struct Manager {
     lent: Option<Lent>,
     /// Whether something was done since the output heard of the main processes.
     has_acted: bool,
+    /// When the output was carried last in this turn.
+    carried: Time,
     endpoint: Endpoint,
     store: Option<Store>,
     /// What the record was when it was last written.
@@ -166,6 +168,7 @@ impl Manager {
         let mut events = [EpollEvent::empty(); BATCH];
         let came = self.wait(&mut events);
         self.now = clock();
+        self.carried = self.now;
         self.take_in(&events[..came]);
         self.look_around();
         if self.next_deadline().is_some_and(|deadline| deadline <= self.now) {

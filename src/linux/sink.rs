@@ -181,6 +181,14 @@ impl Sink {
         }
     }
 
+    /// Tells how much was lost, if nothing can be written there to the end.
+    pub(super) fn tell_loss(&mut self) {
+        if let Some(Loss { errno, lines }) = self.loss.take() {
+            let cause = errno.desc().to_lowercase();
+            warn!(lost_lines = lines, cause, "{} could not be written to the end", self.name);
+        }
+    }
+
     /// Why what is written there is lost; `None` while it is not.
     pub(super) fn failure(&self) -> Option<LogFailure> {
         let &Loss { errno, lines } = self.loss.as_ref()?;

@@ -1,13 +1,16 @@
 //! Steps the decider and does what it says. Decides nothing.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use super::Manager;
+use super::{Manager, clock};
 use crate::{
     config::{LogLevel, ReadyRule},
     linux::watch::SignalError,
     supervisor::{Action, Event, Notice},
 };
+
+/// A turn in which the services' lines would come late.
+const LONG_TURN: Duration = Duration::from_millis(5);
 
 impl Manager {
     /// Steps an event, and what its actions lead to, before anything else.
@@ -44,7 +47,7 @@ impl Manager {
             Action::Tell(notice) => {
                 tell(&notice);
                 self.mark(&notice);
-                self.output.relieve(self.now);
+                self.carry_on();
             }
             Action::AwaitLine { service, awaited } => {
                 let rule = &self.supervisor.config(service).ready.rule;
@@ -68,6 +71,18 @@ impl Manager {
             Action::Exit(code) => self.exit = Some(code),
         }
         Vec::new()
+    }
+
+    /// Carries the output in the middle of a turn that takes long: a thousand services may start or crash in one.
+    fn carry_on(&mut self) {
+        let now = clock();
+        if now.since(self.carried) < LONG_TURN {
+            return self.output.relieve(now);
+        }
+        self.tell_mains();
+        self.output.ready(now);
+        self.output.flush(now);
+        self.carried = clock();
     }
 }
 

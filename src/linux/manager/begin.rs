@@ -101,6 +101,7 @@ impl Manager {
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
             has_acted: false,
+            carried: now,
             endpoint,
             store,
             now,

@@ -71,6 +71,8 @@ impl Output {
             self.flush(now);
             let left = deadline.since(now);
             if left.is_zero() || (!has_read && self.channels.iter().all(Channel::is_done)) {
+                self.channels.iter_mut().for_each(Channel::tell_loss);
+                self.flush(now);
                 self.kept.iter().for_each(Kept::forget);
                 return;
             }
