@@ -28,7 +28,11 @@ impl Manager {
     fn act(&mut self, action: Action) -> Vec<Event> {
         self.has_acted = true;
         match action {
-            Action::Spawn { service, purpose } => return vec![self.spawn(service, purpose)],
+            Action::Spawn { service, purpose } => {
+                let event = self.spawn(service, purpose);
+                self.carry_on();
+                return vec![event];
+            }
             Action::Watch(process) => return self.watch(process),
             Action::Signal { process, signal } => match self.watcher.signal(process, signal) {
                 Ok(()) | Err(SignalError::Gone) => {}
