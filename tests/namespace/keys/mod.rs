@@ -16,7 +16,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::{
-    common::run,
+    common::{run, wait},
     machine::{Folder, MUSTERD, Machine, pid, way_in},
 };
 
@@ -221,7 +221,10 @@ fn read(machine: &Machine, pid: i32, name: &str) -> String {
 
 /// A variable of the environment that the process began with.
 fn variable(machine: &Machine, pid: i32, name: &str) -> Option<String> {
-    let environ = read(machine, pid, "environ");
+    // It is empty while the kernel executes the program; musterd gives each at least one.
+    let environ = wait("it has an environment", || {
+        Some(read(machine, pid, "environ")).filter(|environ| !environ.is_empty())
+    });
     let prefix = format!("{name}=");
     environ.split('\0').find_map(|variable| variable.strip_prefix(&prefix)).map(str::to_owned)
 }
