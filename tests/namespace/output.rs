@@ -152,7 +152,7 @@ fn killed() {
             machine.named("musterd").iter().find(|found| found.pid != manager).map(drop)
         });
     }
-    std::fs::write(machine.folder.path("enough"), "").unwrap();
+    std::fs::write(machine.folder.path("enough"), "").expect("a folder of ours");
     let output =
         wait("all lines are there", || Some(machine.output()).filter(|output| output.contains("| all ")));
     assert_eq!(machine.wait_running("counter").pid, before.pid, "the service died");
