@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use super::{
     Capability, Environment, Identity, Limit, Logging, Match, Regex, ServiceName,
     shell::{MASK, masked},
+    words::assignment,
 };
 
 /// One service.
@@ -142,12 +143,19 @@ impl Command {
     /// The same without the values of its `VAR=value` words, which may be secrets; those of a shell's text too.
     pub(crate) fn masked(&self) -> Self {
         let environment = self.environment.iter().map(|(name, _)| (name.clone(), MASK.to_owned()));
-        let argv = match self.argv.as_slice() {
-            [shell, option, script] if option == "-c" => vec![shell.clone(), option.clone(), masked(script)],
-            argv => argv.to_vec(),
+        let is_script = |at: usize| at > 0 && is_script_option(&self.argv[at - 1]);
+        let word = |(at, word): (usize, &String)| match assignment(word) {
+            _ if is_script(at) => masked(word),
+            Some((name, _)) => format!("{name}={MASK}"),
+            None => word.clone(),
         };
-        Self { argv, environment: environment.collect() }
+        Self { argv: self.argv.iter().enumerate().map(word).collect(), environment: environment.collect() }
     }
+}
+
+/// Whether a shell's text follows: `-c`, `-lc`, and what `env` or `su` call so.
+fn is_script_option(word: &str) -> bool {
+    word == "--command" || (word.starts_with('-') && !word.starts_with("--") && word.ends_with('c'))
 }
 
 /// What the end of a service means.

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     io,
     os::fd::BorrowedFd,
+    time::Duration,
 };
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -71,21 +72,29 @@ impl Sources {
         Some(Time::ZERO)
     }
 
-    /// Puts a pipe where it is when it is read at `next`.
-    fn settle(&mut self, fd: BorrowedFd<'_>, index: usize, (old, next): (Next, Next), now: Time) {
+    /// Puts a pipe where it is when it is read at `next`; returns when it will be.
+    fn settle(&mut self, fd: BorrowedFd<'_>, index: usize, (old, next): (Next, Next), now: Time) -> Next {
         match (old, next) {
-            (Next::Told, Next::Told) => return,
+            (Next::Told, Next::Told) => return next,
             // Cannot fail: it is there (epoll_ctl(2)).
             (Next::Told, Next::Again | Next::Rest(_)) => drop(self.epoll.delete(fd)),
-            (Next::Again | Next::Rest(_), Next::Told) if self.add(fd, index).is_ok() => return,
+            (Next::Again | Next::Rest(_), Next::Told) if self.add(fd, index).is_ok() => return next,
             (Next::Again | Next::Rest(_), _) => {}
         }
         match next {
-            Next::Again => self.again.push_back(index),
-            Next::Rest(rest) => drop(self.resting.insert((now + rest, index))),
+            Next::Again => {
+                self.again.push_back(index);
+                next
+            }
             // There is no memory to be told of it.
-            Next::Told => drop(self.resting.insert((now + LONGEST_REST, index))),
+            Next::Told => self.rest(index, LONGEST_REST, now),
+            Next::Rest(rest) => self.rest(index, rest, now),
         }
+    }
+
+    fn rest(&mut self, index: usize, rest: Duration, now: Time) -> Next {
+        self.resting.insert((now + rest, index));
+        Next::Rest(rest)
     }
 }
 
@@ -170,10 +179,11 @@ impl Channel {
         }
     }
 
-    /// Puts a pipe where it is read as was decided; before it was to be read as `old` tells.
-    pub(super) fn settle(&mut self, source: Source<'_>, (old, next): (Next, Next), now: Time) {
+    /// Puts a pipe where it is read as was decided; before it was to be read as `old` tells. Returns when it will be:
+    /// where there is no memory to be told of it, after a rest.
+    pub(super) fn settle(&mut self, source: Source<'_>, (old, next): (Next, Next), now: Time) -> Next {
         let Source { fd, index, overflow } = source;
-        self.sources_of(overflow).settle(fd, index, (old, next), now);
+        self.sources_of(overflow).settle(fd, index, (old, next), now)
     }
 
     fn sources_of(&mut self, overflow: Overflow) -> &mut Sources {

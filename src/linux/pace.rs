@@ -25,6 +25,9 @@ const IDLE: u8 = 2;
 /// The same for one that was half full: its writer perhaps waits for a processor, and is slower where each write is told.
 const IDLE_AFTER_MUCH: u8 = 32;
 
+/// How long that counts, in reads: it may be followed by a few lines now and then.
+const MUCH: u16 = 1000;
+
 /// When a pipe is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -44,8 +47,8 @@ pub(super) struct Pace {
     next: Next,
     /// How many reads in a row found nothing.
     idle: u8,
-    /// Whether it was half full since it was last idle.
-    much: bool,
+    /// For how many reads it counts that it was half full.
+    much: u16,
     /// What the pipe holds.
     room: usize,
     /// Whether the kernel refused to let it hold something else.
@@ -55,12 +58,17 @@ pub(super) struct Pace {
 impl Pace {
     /// Of a pipe that holds so many bytes.
     pub(super) fn new(room: usize) -> Self {
-        Self { last: None, next: Next::Told, idle: 0, much: false, room, fixed: false }
+        Self { last: None, next: Next::Told, idle: 0, much: 0, room, fixed: false }
     }
 
     /// When the pipe is read next, as was decided last.
     pub(super) fn next(&self) -> Next {
         self.next
+    }
+
+    /// That it is read then instead.
+    pub(super) fn set_next(&mut self, next: Next) {
+        self.next = next;
     }
 
     /// What the pipe holds.
@@ -97,7 +105,7 @@ impl Pace {
     /// Decides after a read of so many bytes.
     pub(super) fn decide(&mut self, count: usize, now: Time) -> Next {
         let since = self.last.replace(now).map_or(Duration::MAX, |last| now.since(last));
-        self.much |= count >= self.room / 2;
+        self.much = if count >= self.room / 2 { MUCH } else { self.much.saturating_sub(1) };
         self.next = if count == 0 {
             self.after_nothing()
         } else {
@@ -109,7 +117,7 @@ impl Pace {
 
     fn after_nothing(&mut self) -> Next {
         self.idle += 1;
-        if self.idle < if self.much { IDLE_AFTER_MUCH } else { IDLE } {
+        if self.idle < if self.much > 0 { IDLE_AFTER_MUCH } else { IDLE } {
             return Next::Rest(LONGEST_REST);
         }
         self.begin_anew();
@@ -121,7 +129,7 @@ impl Pace {
         if count >= USUAL.min(self.room) {
             return Next::Again;
         }
-        if self.next == Next::Told && !self.much && since >= LONGEST_REST {
+        if self.next == Next::Told && self.much == 0 && since >= LONGEST_REST {
             return Next::Told;
         }
         let filling = since.as_nanos() * (self.room / 2) as u128 / count as u128;

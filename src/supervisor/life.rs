@@ -33,9 +33,10 @@ impl Supervisor {
     pub(super) fn start(&mut self, now: Time, id: ServiceId) {
         self.take_up_next(id);
         if !self.is_given_up(now, id) && !self.back_off(now, id) && !self.waits_for_others(now, id) {
-            // What others began to write is not the beginning of its first line.
+            // What others began to write is not the beginning of its first line, nor the line that is awaited of it.
             self.actions.push(Action::FlushOutput { service: id, is_last: false });
             let service = &mut self.services[id];
+            service.awaits_line = false;
             service.note_start(now);
             (service.heard_ready, service.says, service.announced) = (false, None, None);
             self.forget_usage(id);
@@ -178,7 +179,9 @@ impl Supervisor {
         if self.probed.get(&process.pid).is_some_and(|probed| probed.probes()) {
             return self.probe_ended(now, id, process, exit);
         }
-        if session_empty {
+        let is_main = self.services[id].main().is_some_and(|main| main.id.pid == process.pid);
+        // Who exits in peace may have handed over to another, who goes on with the line.
+        if is_main && session_empty && (!exit.is_clean() || self.services[id].is_single_run()) {
             self.actions.push(Action::FlushOutput { service: id, is_last: true });
         }
         self.reload_ended(now, id, process, exit);

@@ -78,7 +78,7 @@ impl Supervisor {
                 (until > now).then(|| (until, format!("{} to pass", humantime::format_duration(*delay))))
             }
             ReadyRule::Probe(Probe::Address(address)) => Some((timeout, address.clone())),
-            ReadyRule::Probe(Probe::Exec(command)) => Some((timeout, command.argv.join(" "))),
+            ReadyRule::Probe(Probe::Exec(command)) => Some((timeout, command.masked().argv.join(" "))),
         }
     }
 
@@ -106,6 +106,10 @@ impl Supervisor {
     /// The service's output or a message of its says that it is ready.
     pub(super) fn heard_ready(&mut self, now: Time, id: ServiceId) {
         let service = &mut self.services[id];
+        // What was said before the start.
+        if matches!(service.state, State::Spawning) {
+            return;
+        }
         service.heard_ready = true;
         let by_word = matches!(service.config.ready.rule, ReadyRule::Log(_) | ReadyRule::Notify);
         if by_word {

@@ -351,7 +351,8 @@ impl Life {
         let image = if self.configs[at].kind == config::Kind::Task {
             let code = if healthy { 0 } else { self.choice.below(2) as i32 };
             let command = kind.main(&name, &mut self.choice).argv.join(" ");
-            Image::new(&command).exits(10 + self.choice.milliseconds(), code)
+            let work = self.choice.milliseconds();
+            Image::new(&command).exits(10 + if healthy { work.min(1_000) } else { work }, code)
         } else {
             kind.program(&name, &mut self.choice, healthy)
         };

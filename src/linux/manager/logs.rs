@@ -47,10 +47,15 @@ impl Followers {
         Some(last).filter(|last| !last.is_empty())
     }
 
-    fn has_room_for(&self, lines: &[LogLine]) -> bool {
-        let kept = self.0.iter().flat_map(|follower| &follower.last);
-        kept.chain(lines).map(|line| line.message.len()).sum::<usize>() <= MAX_LAST
+    /// How many bytes the last lines take that wait.
+    fn size_of_last(&self) -> usize {
+        self.0.iter().map(|follower| size_of_lines(&follower.last)).sum()
     }
+}
+
+fn size_of_lines(lines: &[LogLine]) -> usize {
+    let texts = |line: &LogLine| line.time.len() + line.service.len() + line.message.len();
+    lines.iter().map(|line| size_of::<LogLine>() + texts(line)).sum()
 }
 
 impl Manager {
@@ -125,6 +130,7 @@ impl Manager {
     pub(super) fn give_last_lines(&mut self, service: ServiceId) {
         let Some(outlet) = self.outlet(service) else { return };
         self.output.flush_lines(outlet, true, self.now);
+        let mut room = MAX_LAST.saturating_sub(self.followers.size_of_last());
         for mut follower in std::mem::take(&mut self.followers.0) {
             let (services, after) = (vec![outlet], follower.after);
             let follows = follower.services.contains(&service);
@@ -134,7 +140,8 @@ impl Manager {
             if follower.waits && !lines.is_empty() {
                 follower.waits = false;
                 self.answer(follower.client, &Response::Lines { lines, next: after, more: true });
-            } else if self.followers.has_room_for(&lines) {
+            } else if let Some(left) = room.checked_sub(size_of_lines(&lines)) {
+                room = left;
                 follower.last.extend(lines);
             }
             self.followers.0.push(follower);

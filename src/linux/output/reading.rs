@@ -63,7 +63,7 @@ impl Output {
         loop {
             let now = clock();
             self.channels.iter_mut().for_each(Channel::end_rests);
-            let has_read = self.read_pipes(now) > 0;
+            let has_read = self.read_pipes(now) > 0 || self.is_due(now);
             if !has_read && !self.channels.iter().any(Channel::is_held) {
                 (0..self.pipes.len()).for_each(|pipe| self.give_out(pipe, Part::Rest(Ending::Whole)));
                 self.drops_due = self.drops_due.map(|_| now);
@@ -139,7 +139,8 @@ impl Output {
             self.large += usize::from(pipe.pace.is_large());
         }
         let source = Source { fd: pipe.feed.read_end.as_fd(), index, overflow: pipe.overflow };
-        self.channels[pipe.channel].settle(source, (old, next), now);
+        let settled = self.channels[pipe.channel].settle(source, (old, next), now);
+        pipe.pace.set_next(settled);
     }
 
     /// Reads what a pipe holds now: one who writes on does not hold anybody up for longer.
