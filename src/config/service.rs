@@ -283,3 +283,27 @@ pub struct Guard<T> {
     /// What is done then.
     pub on_excess: Remedy,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_assignments_are_masked_in_any_word_and_in_a_shells_text() {
+        let shown = |argv: &[&str]| {
+            let argv = argv.iter().map(|&word| word.to_owned()).collect();
+            let environment = vec![("TOKEN".to_owned(), "geheim".to_owned())];
+            let masked = Command { argv, environment }.masked();
+            assert_eq!(masked.environment, [("TOKEN".to_owned(), MASK.to_owned())]);
+            masked.argv.join(" ")
+        };
+        assert_eq!(
+            shown(&["/usr/bin/env", "KEY=geheim", "srv", "--port=80"]),
+            "/usr/bin/env KEY=… srv --port=80"
+        );
+        assert_eq!(shown(&["sh", "-c", "cd /; KEY=geheim srv", "arg0"]), "sh -c cd /; KEY=… srv arg0");
+        assert_eq!(shown(&["bash", "-lc", "KEY=geheim srv"]), "bash -lc KEY=… srv");
+        assert_eq!(shown(&["su", "app", "--command", "KEY=geheim srv"]), "su app --command KEY=… srv");
+        assert_eq!(shown(&["srv", "--sync", "KEY geheim"]), "srv --sync KEY geheim");
+    }
+}

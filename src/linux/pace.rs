@@ -219,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn a_few_lines_after_much_do_not_keep_it_from_being_watched_for_long() {
+        let mut pace = usual();
+        let lines = [&[(1000, 64)][..], &[(1000, 0); 24]].concat().repeat(60);
+        let reads = [&[(0, USUAL)][..], &lines].concat();
+        let told = decided(&mut pace, &reads).iter().position(|&next| next == TOLD);
+        assert!(
+            told.is_some_and(|at| at > usize::from(IDLE_AFTER_MUCH) && at <= usize::from(MUCH) + 2),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn a_pipe_that_the_kernel_keeps_small_is_read_the_sooner() {
         let mut pace = Pace::new(8192);
         pace.set_room(None);

@@ -108,6 +108,20 @@ fn a_line_of_the_output_shows_it() {
 }
 
 #[test]
+fn what_a_former_process_wrote_last_says_nothing_of_the_next() {
+    let mut sim = pair(ready(ReadyRule::Log(Regex::parse("ready to accept").unwrap())));
+    sim.run_seconds(1);
+    let db = sim.main("db").unwrap();
+    sim.unread_line("db");
+    sim.signal(db, SIGKILL);
+    sim.run_seconds(1);
+    assert_ne!(sim.main("db"), Some(db));
+    assert_eq!(sim.status("db").state, StateName::Starting, "{}", sim.transcript());
+    sim.line("db");
+    assert_eq!(sim.status("db").state, StateName::Running, "the line is awaited anew");
+}
+
+#[test]
 fn a_service_says_that_it_is_ready_and_more() {
     let mut sim = pair(ready(ReadyRule::Notify));
     sim.run_seconds(1);

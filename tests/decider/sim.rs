@@ -82,6 +82,8 @@ pub(crate) struct Sim {
     failures: VecDeque<String>,
     /// Whose output is searched for a line.
     awaited: HashSet<ServiceId>,
+    /// The services whose awaited line is written and not read yet.
+    unread: HashSet<ServiceId>,
     /// The last lines of probes.
     last_words: HashMap<ProcessId, String>,
     story: Vec<(Time, String)>,
@@ -121,6 +123,7 @@ impl Sim {
             images: HashMap::new(),
             failures: VecDeque::new(),
             awaited: HashSet::new(),
+            unread: HashSet::new(),
             last_words: HashMap::new(),
             story: Vec::new(),
             clients: 0,
@@ -163,6 +166,11 @@ impl Sim {
             self.step(Event::LineSeen(id));
             self.settle();
         }
+    }
+
+    /// The same, and nobody reads it before its output is asked for.
+    pub(crate) fn unread_line(&mut self, service: &str) {
+        self.unread.insert(self.id(service));
     }
 
     /// The service says something of itself.
@@ -431,7 +439,10 @@ impl Sim {
                 self.awaited.remove(&service);
                 None
             }
-            Action::FlushOutput { .. } => None,
+            Action::FlushOutput { service, .. } => {
+                let is_seen = self.unread.remove(&service) && self.awaited.remove(&service);
+                is_seen.then_some(Event::LineSeen(service))
+            }
             Action::Forget(service) => {
                 self.judge.forgotten(&self.kernel, service);
                 Some(Event::Forgotten(service))
