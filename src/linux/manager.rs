@@ -109,8 +109,8 @@ struct Manager {
     notifier: Notifier,
     /// The terminal, while a service has it.
     lent: Option<Lent>,
-    /// Whether something was done since the output heard of the main processes.
-    has_acted: bool,
+    /// Whether something happened since the output heard of the main processes.
+    are_mains_old: bool,
     /// When the output was carried last in this turn.
     carried: Time,
     endpoint: Endpoint,

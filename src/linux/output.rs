@@ -4,8 +4,8 @@
 //! Each service has one pipe for stdout and one for stderr as long as it is configured. musterd holds both ends, so a
 //! restart costs no pipe, a grandchild that keeps one does no harm, and none ever ends.
 //!
-//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds, and 512 KiB of what was left in
-//! pipes that are closed; for each service at most two partial lines of 64 KiB and its history (`log.memory`, twice
+//! Memory: for each of musterd's own streams a queue of 256 KiB and what one turn adds, and 512 KiB of what services that
+//! have ended or are no more left in their pipes; for each service at most two partial lines of 64 KiB and its history (`log.memory`, twice
 //! where that grows by doubling).
 
 use std::{

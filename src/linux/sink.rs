@@ -24,7 +24,7 @@ use crate::{config::LogFile, protocol::LogFailure, text::reason};
 /// From here on services are held back: enough that a reader in a short pause stops nobody.
 const LIMIT: usize = 256 * 1024;
 
-/// What pipes that are closed may add to that: two large ones, as one service has.
+/// What services that have ended or are no more may add to that: two large pipes, as one of them has.
 const LAST: usize = 512 * 1024;
 
 /// What is written at once: a pipe's usual capacity (pipe(7)), so that a large queue never needs to be moved.

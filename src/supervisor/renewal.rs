@@ -18,6 +18,16 @@ use crate::{
     time::Time,
 };
 
+/// What becomes of a service that the configuration still has.
+enum Renewal {
+    /// It goes on as it is.
+    Stays,
+    /// It is stopped, to be started anew.
+    IsStopped,
+    /// It does not run, and is tried anew.
+    IsTried,
+}
+
 impl Supervisor {
     /// The configuration is another one from now on. A new service begins when those that leave have gone: it may be
     /// one of them under another name, or need their ports.
@@ -53,25 +63,27 @@ impl Supervisor {
         added.iter().for_each(|&id| self.services[id].came_with = self.reloads);
         let changes: HashMap<&str, &ServiceChange> =
             changes.services.iter().map(|change| (change.name.as_str(), change)).collect();
-        let mut stopped = gone;
+        let (mut stopped, mut tried) = (gone, Vec::new());
         for (&id, config) in ids.iter().zip(services) {
             let change = changes.get(config.name.as_str()).copied();
             change.into_iter().for_each(|change| self.tell_change(id, change));
             // IDs only grow.
             if added.first().is_some_and(|&first| id >= first) {
-                if self.services[id].goal == Goal::Up {
-                    self.pursue(now, id);
-                }
+                tried.extend((self.services[id].goal == Goal::Up).then_some(id));
             } else {
                 let restarts = change.is_some_and(|change| change.effect == Effect::Restarts);
-                if self.renew(now, id, config, restarts, returned.contains(&id)) {
-                    stopped.push(id);
+                match self.renew(now, id, config, restarts, returned.contains(&id)) {
+                    Renewal::Stays => {}
+                    Renewal::IsStopped => stopped.push(id),
+                    Renewal::IsTried => tried.push(id),
                 }
             }
         }
         let leaving = self.leaving.clone();
         let reason = |id| if leaving.contains_key(&id) { Reason::Removed } else { Reason::Reconfigured };
         self.stop_in_order(now, &stopped, reason);
+        // What is stopped is awaited by those that come after it.
+        tried.into_iter().for_each(|id| self.pursue(now, id));
     }
 
     /// Which keys, not their values: the log may be read by others than the configuration.
@@ -97,7 +109,7 @@ impl Supervisor {
         service.check_due = false;
     }
 
-    /// The service stays (`returns`: it was about to leave); whether it must be stopped to be started anew.
+    /// The service stays (`returns`: it was about to leave).
     fn renew(
         &mut self,
         now: Time,
@@ -105,22 +117,21 @@ impl Supervisor {
         config: ServiceConfig,
         restarts: bool,
         returns: bool,
-    ) -> bool {
+    ) -> Renewal {
         let service = &mut self.services[id];
         if *service.newest_config() == config && !returns {
-            return false;
+            return Renewal::Stays;
         }
         if returns {
             service.goal = if config.autostart { Goal::Up } else { Goal::Down };
         }
         let restarts = restarts || returns || service.next.is_some();
         if !service.is_under_way() {
-            self.change_at_rest(now, id, config, restarts);
-            return false;
+            return self.change_at_rest(now, id, config, restarts);
         }
         if !restarts {
             self.change_in_place(now, id, config);
-            return false;
+            return Renewal::Stays;
         }
         service.next = Some(Box::new(config));
         if service.goal == Goal::Up {
@@ -129,7 +140,7 @@ impl Supervisor {
         }
         match service.state {
             // What follows heeds the new configuration.
-            State::Stopping(_) | State::Spawning => false,
+            State::Stopping(_) | State::Spawning => Renewal::Stays,
             State::Stopped
             | State::Waiting { .. }
             | State::Seeking(_)
@@ -139,12 +150,12 @@ impl Supervisor {
             | State::Unhealthy { .. }
             | State::Backoff { .. }
             | State::Exited
-            | State::Failed => true,
+            | State::Failed => Renewal::IsStopped,
         }
     }
 
     /// Nothing runs of the service: what was given up, waits or has ended is tried anew.
-    fn change_at_rest(&mut self, now: Time, id: ServiceId, config: ServiceConfig, restarts: bool) {
+    fn change_at_rest(&mut self, now: Time, id: ServiceId, config: ServiceConfig, restarts: bool) -> Renewal {
         let old = self.services[id].take_up(config);
         let service = &mut self.services[id];
         let would_go_on = |cause: &Cause| policy::verdict(&service.config, cause) == Verdict::Again;
@@ -165,7 +176,7 @@ impl Supervisor {
             | State::Stopping(_) => false,
         };
         if !tries || service.goal == Goal::Down {
-            return;
+            return Renewal::Stays;
         }
         service.want(now);
         service.reason = Reason::Reconfigured;
@@ -175,7 +186,7 @@ impl Supervisor {
             *answered = 0;
             self.drop_probe(id);
         }
-        self.pursue(now, id);
+        Renewal::IsTried
     }
 
     /// What runs of the service stays.

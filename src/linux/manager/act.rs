@@ -18,6 +18,7 @@ impl Manager {
         (self.is_deadline_old, self.is_record_old) = (true, true);
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            self.are_mains_old = true;
             for action in self.supervisor.step(self.now, event) {
                 events.extend(self.act(action));
             }
@@ -26,7 +27,6 @@ impl Manager {
 
     /// Does it; returns what comes of it, to be stepped after what waits already.
     fn act(&mut self, action: Action) -> Vec<Event> {
-        self.has_acted = true;
         match action {
             Action::Spawn { service, purpose } => {
                 let event = self.spawn(service, purpose);

@@ -100,7 +100,7 @@ impl Manager {
             oom_kills: OomKills::new(),
             notifier: Notifier::new(config.manager.socket.as_deref()),
             lent: None,
-            has_acted: false,
+            are_mains_old: false,
             carried: now,
             endpoint,
             store,

@@ -47,10 +47,10 @@ impl Manager {
         !outlets.is_empty()
     }
 
-    /// Tells the output each service's main process, which its lines carry. None changes without an action, so that
-    /// a turn of output alone costs nothing.
+    /// Tells the output each service's main process, which its lines carry. None changes without an event, so that a
+    /// turn of output alone costs nothing.
     pub(super) fn tell_mains(&mut self) {
-        if !std::mem::take(&mut self.has_acted) {
+        if !std::mem::take(&mut self.are_mains_old) {
             return;
         }
         for (id, outlet) in (0..).map(ServiceId).zip(&self.outlets) {

@@ -33,12 +33,6 @@ const LARGE_PIPES: usize = 16;
 const CHANNELS_A_TURN: usize = 64;
 
 impl Output {
-    /// Reads from the pipes that have something, from each its share; the rest is for the next turn. Returns how many
-    /// bytes that were.
-    pub fn ready(&mut self, now: Time) -> usize {
-        self.read_pipes(now)
-    }
-
     /// Gives out what the service's processes have written. A line that has begun is given out too, if it `is_last` for
     /// certain, or else if nobody seems to go on with it: who writes more than a pipe holds fills it each time that it is read.
     ///
@@ -63,7 +57,7 @@ impl Output {
         loop {
             let now = clock();
             self.channels.iter_mut().for_each(Channel::end_rests);
-            let has_read = self.read_pipes(now) > 0 || self.is_due(now);
+            let has_read = self.ready(now) > 0 || self.is_due(now);
             if !has_read && !self.channels.iter().any(Channel::is_held) {
                 (0..self.pipes.len()).for_each(|pipe| self.give_out(pipe, Part::Rest(Ending::Whole)));
                 self.drops_due = self.drops_due.map(|_| now);
@@ -101,8 +95,9 @@ impl Output {
         self.channels.iter().filter_map(Channel::next_read).min()
     }
 
-    /// How many bytes were read.
-    pub(super) fn read_pipes(&mut self, now: Time) -> usize {
+    /// Reads from the pipes that have something, from each its share; the rest is for the next turn. Returns how many
+    /// bytes that were.
+    pub fn ready(&mut self, now: Time) -> usize {
         self.take_messages();
         let mut sum = 0;
         let mut events = [EpollEvent::empty(); CHANNELS_A_TURN];

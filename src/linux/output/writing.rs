@@ -50,7 +50,7 @@ impl Output {
     }
 
     /// Writes musterd's messages in the middle of a turn if many wait: a thousand services that start or crash at once
-    /// are told of in one turn. Call it after each message.
+    /// are told of in one turn. Call it after each message and each start.
     pub fn relieve(&mut self, now: Time) {
         if !self.log.is_filling() {
             return;
