@@ -87,6 +87,10 @@ pub(crate) struct Kernel {
     sequence: u64,
 }
 
+/// By so much a file's time and a process' start may differ in order (`started` in the decider's patterns): in less time
+/// no kernel has gone through all PIDs.
+const CLOCKS_DIFFER: Duration = Duration::from_millis(70);
+
 impl Kernel {
     pub(crate) fn new(now: Time, musterd: Pid, pid_max: Pid) -> Self {
         Kernel {
@@ -125,7 +129,8 @@ impl Kernel {
     }
 
     /// A PID for a new process, or for the leader of a new session. A session's ID that comes again before
-    /// the ends of all its processes were told could be told from the former one by nobody.
+    /// the ends of all its processes were told could be told from the former one by nobody, nor could a PID that a
+    /// pidfile got just now.
     fn new_pid(&mut self, leads: bool) -> Pid {
         if self.recycles {
             self.next_pid = FIRST_PID;
@@ -136,6 +141,11 @@ impl Kernel {
             let used = self.processes.contains_key(&pid)
                 || self.processes.values().any(|process| process.session == pid)
                 || self.freed.get(&pid) == Some(&self.tick())
+                || self
+                    .named
+                    .pidfiles
+                    .values()
+                    .any(|file| file.pid == pid && self.now.since(file.written) < CLOCKS_DIFFER)
                 || self.recycles && leads && self.pending.iter().any(|end| end.session == pid);
             if !used {
                 return pid;

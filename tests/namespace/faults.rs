@@ -92,7 +92,8 @@ fn fails_once(call: &str, error: &str) {
     for place in PLACES {
         let folder = Folder::new(&format!("fault-{call}-{place}"));
         let log = folder.path("calls");
-        let (alpha, hermit) = (folder.sleeper("alpha") + " infinity", folder.daemon("hermit"));
+        let (alpha, hermit) =
+            (folder.sleeper("alpha") + " infinity", folder.daemon_after("hermit", "echo begun"));
         // With `?`, strace takes the name of a call that the architecture has not.
         let traced = if may_be_missing(call) { format!("?{call}") } else { call.to_owned() };
         let inject = format!("inject={traced}:error={error}:when={place}");

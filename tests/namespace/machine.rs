@@ -82,12 +82,17 @@ impl Folder {
     /// its PID to `starts` once its own child is there: from then on it forks no other one of its name. As daemons
     /// do, the first one ends when the other is in its place.
     pub(crate) fn daemon(&self, name: &str) -> String {
+        self.daemon_after(name, ":")
+    }
+
+    /// The same, whose start command does this first.
+    pub(crate) fn daemon_after(&self, name: &str, first: &str) -> String {
         let body = "if [ \"$1\" = --daemon ]; then sleep infinity &\n\
                     until grep -qsx sleep /proc/$!/comm; do sleep 0.01; done\n\
                     echo $$ >>$folder/starts; wait; fi\n\
                     setsid \"$0\" --daemon &\n\
                     until grep -qx $! $folder/starts; do sleep 0.01; done 2>/dev/null";
-        self.script(name, body)
+        self.script(name, &format!("{first}\n{body}"))
     }
 
     /// A configuration file.
