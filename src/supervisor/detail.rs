@@ -68,8 +68,8 @@ impl Service {
 
 /// The command as somebody would type it.
 fn line(command: &Command, depth: Depth) -> String {
-    let masked = command.masked();
-    let Command { argv, environment } = if depth == Depth::Masked { &masked } else { command };
+    let masked = (depth == Depth::Masked).then(|| command.masked());
+    let Command { argv, environment } = masked.as_ref().unwrap_or(command);
     let variables = environment.iter().map(|(name, value)| match value.as_str() {
         MASK => format!("{name}={MASK}"),
         value => format!("{name}={}", quote(value)),

@@ -185,7 +185,7 @@ impl Supervisor {
             self.actions.push(Action::FlushOutput { service: id, is_last: true });
         }
         self.reload_ended(now, id, process, exit);
-        if self.services[id].main().is_some_and(|main| main.id.pid == process.pid) {
+        if is_main {
             self.remember(Some(id), Some(process.pid), Tale::Exit(exit));
         }
         match &self.services[id].state {

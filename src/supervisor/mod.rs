@@ -415,7 +415,7 @@ impl Supervisor {
         if is_new {
             let service = &self.services[id];
             let (pid, reason) = (service.main().map(|main| main.id.pid), service.reason.clone());
-            if self.services[id].state.is_over() {
+            if service.state.is_over() {
                 self.actions.push(Action::FlushOutput { service: id, is_last: false });
             }
             self.remember(Some(id), pid, Tale::State { from: shown.0, to: shown.1, reason });

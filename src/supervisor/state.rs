@@ -99,9 +99,9 @@ impl State {
         }
     }
 
-    /// Whether nothing of it runs, and nothing is being done about that now.
+    /// Whether nothing of the service is there, if only for a pause.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self, State::Stopped | State::Backoff { .. } | State::Exited | State::Failed)
+        self.is_at_rest() || matches!(self, State::Backoff { .. })
     }
 
     /// Whether the start command or main process is there, and is not being ended.

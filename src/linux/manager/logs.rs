@@ -208,6 +208,9 @@ impl Manager {
         let in_full = services.iter_mut().filter(|status| !status.detail.is_empty());
         let mut told: HashMap<String, &mut Status> =
             in_full.map(|status| (status.name.clone(), status)).collect();
+        if told.is_empty() {
+            return response;
+        }
         for (id, config) in self.supervisor.services() {
             if let (Some(status), Some(outlet)) = (told.get_mut(config.name.as_str()), self.outlet(id)) {
                 status.log_failures = self.output.log_failures(outlet);

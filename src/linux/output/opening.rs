@@ -123,13 +123,13 @@ impl Output {
             Some(Ok(feed)) => feed,
             Some(Err(_)) | None => Feed::pipe()?,
         };
+        // A FIFO may have been made larger by a musterd before this one, a new pipe is small where there are many.
+        let pace = Pace::new(room(&feed.read_end)?);
         let source = Source { fd: feed.read_end.as_fd(), index, overflow };
         self.channels[channel].add_source(&self.epoll, source)?;
         let place = self.kept.as_mut().and_then(|kept| kept.pipe(&file_name(service, stream)));
         let begun = self.kept.as_ref().zip(place).map(|(kept, place)| kept.partial(place));
         let lines = Lines::begun(begun.unwrap_or_default());
-        // A FIFO may have been made larger by a musterd before this one, a new pipe is small where there are many.
-        let pace = Pace::new(room(&feed.read_end)?);
         self.large += usize::from(pace.is_large());
         let (is_closing, due) = (false, None);
         Ok(End::Pipe(Pipe { feed, stream, overflow, channel, place, lines, pace, is_closing, due }))

@@ -44,9 +44,11 @@ impl Output {
             if self.channels[pipe.channel].is_overfull() {
                 continue;
             }
-            let is_full = self.left_in(index) >= pipe.pace.room() / 2;
-            self.empty(index, now);
-            if is_last || (!is_full && self.left_in(index) == 0) {
+            let room = pipe.pace.room();
+            let left = self.left_in(index);
+            let may_go_on = !is_last && left >= room / 2;
+            self.read_left(index, left, now);
+            if !may_go_on && self.has_begun(index) && (is_last || self.left_in(index) == 0) {
                 self.give_out(index, Part::Rest(Ending::Whole));
             }
         }
@@ -140,9 +142,12 @@ impl Output {
 
     /// Reads what a pipe holds now: one who writes on does not hold anybody up for longer.
     pub(super) fn empty(&mut self, index: usize, now: Time) {
+        self.read_left(index, self.left_in(index), now);
+    }
+
+    fn read_left(&mut self, index: usize, mut left: usize, now: Time) {
         let End::Pipe(pipe) = &self.pipes[index] else { return };
         let channel = pipe.channel;
-        let mut left = self.left_in(index);
         while left > 0 {
             self.channels[channel].write_batch();
             match self.read_share(index, now) {
@@ -150,6 +155,11 @@ impl Output {
                 count => left = left.saturating_sub(count),
             }
         }
+    }
+
+    /// Whether a line has begun that was read from a pipe.
+    fn has_begun(&self, index: usize) -> bool {
+        matches!(&self.pipes[index], End::Pipe(pipe) if !pipe.lines.is_empty())
     }
 
     /// How many bytes wait in a pipe.
